@@ -1,0 +1,14 @@
+//! What the product knows, as pure functions and values: reports, the fold, the canonical line,
+//! times, names, cursors.
+//!
+//! Belongs here: anything that can be tested without a clock, a file, a socket or a database.
+//! Does not belong here: async, SQL, HTTP, environment. Arrows run *to* this room only.
+
+pub mod content;
+pub mod cursor;
+pub mod line;
+pub mod max_age;
+pub mod names;
+pub mod report;
+pub mod state;
+pub mod time;

@@ -1,0 +1,308 @@
+//! The fold: a host's current state out of its reports in the order of (time, id).
+//!
+//! The state is a set of *registers*. Nearly all of them keep the newest word of some kind with its
+//! place, so that reports may arrive in any order. Two questions need more than registers when a
+//! report arrives out of order: what was in force just before it ([`Before`]), and where the next
+//! drift after it begins. The recorder answers both from the history and hands them in.
+
+use super::content::Content;
+use super::names::HostKey;
+use super::report::{Report, Run, Source, Status, Transition};
+use super::time::{MINUTE, SECOND, Timestamp};
+use std::sync::Arc;
+
+/// A report's place in its host's order: by time, then by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The time that counts.
+    pub time: Timestamp,
+    /// The entry's id.
+    pub id: u64,
+}
+
+/// The newest word of some kind, and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word<T> {
+    /// Where it was said.
+    pub place: Place,
+    /// What was said.
+    pub value: T,
+}
+
+/// A host's folded state: everything `GET /status` shows, and what the next fold needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostState {
+    /// Whose state it is.
+    pub key: HostKey,
+    /// The host's number in the dictionary.
+    pub host_id: i64,
+    /// How many reports were folded.
+    pub reports: u64,
+    /// The earliest time of any report.
+    pub first_time: Timestamp,
+    /// The newest report of any source: its content (for `max_age`) and run.
+    pub newest: Word<(Arc<Content>, Option<Arc<Run>>)>,
+    /// The newest report of {pipeline, import}.
+    pub deployment: Option<Word<Arc<Content>>>,
+    /// The newest report of {cron, legacy, pushgateway, inferred}.
+    pub check: Option<Word<Arc<Content>>>,
+    /// The newest status said.
+    pub status: Option<Word<Status>>,
+    /// The newest status said by a check.
+    pub check_status: Option<Word<Status>>,
+    /// The newest report that spoke of files; they are in force.
+    pub files: Option<Word<Arc<Content>>>,
+    /// Newest of pipeline reports' times and what imports carried.
+    pub last_pipeline_run: Option<Timestamp>,
+    /// Newest of checks' times and what imports carried.
+    pub last_cron_check: Option<Timestamp>,
+    /// The newest `synced` report.
+    pub synced: Option<Place>,
+    /// The newest `out_of_sync` report.
+    pub drifted: Option<Place>,
+    /// The first `out_of_sync` report after the newest `synced` one: the open drift's start.
+    pub drift_start: Option<Place>,
+    /// The highest id of a legacy report.
+    pub newest_legacy_id: Option<u64>,
+    /// How many of the reports were legacy ones.
+    pub legacy_reports: u64,
+    /// The newest time any sender gave: a later one cannot be a retry.
+    pub max_reported_at: Option<Timestamp>,
+}
+
+/// What was in force just before a place.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// Whether any report comes before.
+    pub exists: bool,
+    /// The status said last.
+    pub status: Option<Status>,
+    /// The content that spoke of files last.
+    pub files: Option<Arc<Content>>,
+    /// Whether a drift is open: of `synced` and `out_of_sync`, the latter was said last.
+    pub drift_open: bool,
+}
+
+/// What the history knows around the place of a report that arrives out of order.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// What was in force just before.
+    pub before: Before,
+    /// The first `out_of_sync` report behind it.
+    pub next_drift: Option<Place>,
+}
+
+/// What the fold judges about a report once, at its arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judgement {
+    /// Older than the newest of its kind when it came.
+    pub late: bool,
+    /// What it does at its own place in time.
+    pub transition: Transition,
+}
+
+/// Whether a report of this source with this content speaks of files: it names them, or it is
+/// a whole deployment state, or it says `synced`.
+pub fn speaks_of_files(source: Source, content: &Content) -> bool {
+    content.changed_files.is_some()
+        || source.is_deployment()
+        || content.status == Some(Status::Synced)
+}
+
+impl HostState {
+    /// Judges and folds a host's first report to arrive.
+    pub fn begin(host_id: i64, report: &Report, place: Place) -> (Self, Judgement) {
+        let mut state = Self {
+            key: report.key.clone(),
+            host_id,
+            reports: 0,
+            first_time: place.time,
+            newest: Word { place, value: (report.content.clone(), report.run.clone()) },
+            deployment: None,
+            check: None,
+            status: None,
+            check_status: None,
+            files: None,
+            last_pipeline_run: None,
+            last_cron_check: None,
+            synced: None,
+            drifted: None,
+            drift_start: None,
+            newest_legacy_id: None,
+            legacy_reports: 0,
+            max_reported_at: None,
+        };
+        let transition = transition(report, &Before::default());
+        state.fold(report, place, None);
+        (state, Judgement { late: false, transition })
+    }
+
+    /// Whether a report at this place arrives out of order, so that [`HostState::add`] needs its
+    /// [`Surroundings`].
+    pub fn is_out_of_order(&self, place: Place) -> bool {
+        place < self.newest.place
+    }
+
+    /// Judges and folds a further report. `around` must be given exactly when the report
+    /// [is out of order](HostState::is_out_of_order).
+    pub fn add(
+        &mut self,
+        report: &Report,
+        place: Place,
+        around: Option<&Surroundings>,
+    ) -> Judgement {
+        let late = self.is_late(report.source, place.time);
+        let transition = match around {
+            Some(around) => transition(report, &around.before),
+            None => transition(report, &self.now_in_force()),
+        };
+        self.fold(report, place, around.and_then(|around| around.next_drift));
+        Judgement { late, transition }
+    }
+
+    fn is_late(&self, source: Source, time: Timestamp) -> bool {
+        let newest_of_kind = match source {
+            Source::Import => Some(self.newest.place.time),
+            Source::Pipeline => self.deployment.as_ref().map(|word| word.place.time),
+            _ => self.check.as_ref().map(|word| word.place.time),
+        };
+        newest_of_kind.is_some_and(|newest| time < newest)
+    }
+
+    fn now_in_force(&self) -> Before {
+        Before {
+            exists: true,
+            status: self.status.as_ref().map(|word| word.value),
+            files: self.files.as_ref().map(|word| word.value.clone()),
+            drift_open: self.drift_start.is_some(),
+        }
+    }
+
+    /// Moves the registers. `next_drift`: see [`Surroundings`].
+    fn fold(&mut self, report: &Report, place: Place, next_drift: Option<Place>) {
+        let content = &report.content;
+        let deployment = report.source.is_deployment();
+        self.reports += 1;
+        self.first_time = self.first_time.min(place.time);
+        self.max_reported_at = self.max_reported_at.max(report.reported_at);
+        if place >= self.newest.place {
+            self.newest = Word { place, value: (content.clone(), report.run.clone()) };
+        }
+        let of_kind = if deployment { &mut self.deployment } else { &mut self.check };
+        set_newer(of_kind, place, || content.clone());
+        if speaks_of_files(report.source, content) {
+            set_newer(&mut self.files, place, || content.clone());
+        }
+        if let Some(status) = content.status {
+            set_newer(&mut self.status, place, || status);
+            if !deployment {
+                set_newer(&mut self.check_status, place, || status);
+            }
+            self.fold_drift(status, place, next_drift);
+        }
+        self.last_pipeline_run = self.last_pipeline_run.max(content.last_pipeline_run);
+        self.last_cron_check = self.last_cron_check.max(content.last_cron_check);
+        match report.source {
+            Source::Import => {}
+            Source::Pipeline => {
+                self.last_pipeline_run = self.last_pipeline_run.max(Some(place.time));
+            }
+            _ => self.last_cron_check = self.last_cron_check.max(Some(place.time)),
+        }
+        if report.source == Source::Legacy {
+            self.legacy_reports += 1;
+            self.newest_legacy_id = self.newest_legacy_id.max(Some(place.id));
+        }
+    }
+
+    fn fold_drift(&mut self, status: Status, place: Place, next_drift: Option<Place>) {
+        match status {
+            Status::OutOfSync => {
+                self.drifted = self.drifted.max(Some(place));
+                let after_synced = self.synced.is_none_or(|synced| place > synced);
+                if after_synced && self.drift_start.is_none_or(|start| place < start) {
+                    self.drift_start = Some(place);
+                }
+            }
+            Status::Synced if self.synced.is_none_or(|synced| place > synced) => {
+                self.synced = Some(place);
+                if self.drift_start.is_some_and(|start| start < place) {
+                    let drifts_on = self.drifted.is_some_and(|drifted| drifted > place);
+                    self.drift_start = next_drift.filter(|_| drifts_on);
+                }
+            }
+            Status::Synced | Status::Failed | Status::Unknown => {}
+        }
+    }
+
+    /// The status in force; `unknown` if nobody has said any.
+    pub fn status_in_force(&self) -> Status {
+        self.status.as_ref().map_or(Status::Unknown, |word| word.value)
+    }
+
+    /// The content whose files are in force.
+    pub fn files_in_force(&self) -> Option<&Content> {
+        self.files.as_ref().map(|word| &*word.value)
+    }
+
+    /// Whether only v1 clients have reported this host.
+    pub fn only_legacy(&self) -> bool {
+        self.legacy_reports == self.reports
+    }
+
+    /// The repository shown for this host: the deployment's, or the group of a v1 host.
+    pub fn repo_name(&self) -> Option<&str> {
+        match &self.deployment {
+            Some(word) => word.value.repo_name.as_deref(),
+            None => self.only_legacy().then_some(&*self.key.server_group),
+        }
+    }
+
+    /// When the newest word stops being good, in microseconds UTC.
+    pub fn stale_from(&self) -> Timestamp {
+        let max_age = i64::from(self.newest.value.0.max_age.unwrap_or(u32::MAX));
+        Timestamp(self.newest.place.time.0.saturating_add(max_age * SECOND))
+    }
+
+    /// Whether the newest word is older than its `max_age`.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        now > self.stale_from()
+    }
+
+    /// Age of the open drift in seconds, cut to whole minutes so that bodies stay equal within one.
+    pub fn drift_age_seconds(&self, now: Timestamp) -> Option<i64> {
+        let start = self.drift_start?;
+        Some((now.0 - start.time.0).max(0) / MINUTE * 60)
+    }
+}
+
+fn set_newer<T>(word: &mut Option<Word<T>>, place: Place, value: impl FnOnce() -> T) {
+    if word.as_ref().is_none_or(|old| place >= old.place) {
+        *word = Some(Word { place, value: value() });
+    }
+}
+
+/// What a report does at its own place, given what was in force before it.
+fn transition(report: &Report, before: &Before) -> Transition {
+    let said = report.content.status;
+    match said {
+        Some(Status::OutOfSync) if !before.drift_open => return Transition::Opened,
+        Some(Status::Synced) if before.drift_open => return Transition::Closed,
+        _ => {}
+    }
+    let status_before = before.status.unwrap_or(Status::Unknown);
+    let status_changes = said.is_some_and(|status| status != status_before);
+    let files_change = speaks_of_files(report.source, &report.content)
+        && match &before.files {
+            Some(files) => !files.same_files(&report.content),
+            None => !report.content.files().is_empty(),
+        };
+    if !before.exists || status_changes || files_change {
+        Transition::Changed
+    } else {
+        Transition::None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The fold against a plain reading of the contract (section 3), for any order of arrival.
+
+use super::*;
+use crate::domain::report::ChangedFile;
+use proptest::prelude::*;
+
+/// One host's report at a small set of times, with the few contents that matter to the fold.
+fn any_report() -> impl Strategy<Value = (i64, Report)> {
+    let source = prop::sample::select(Source::ALL);
+    let status = prop::option::weighted(0.8, prop::sample::select(Status::ALL));
+    let files = prop::option::of(prop::sample::select(vec!["", "a", "b", "a b"]));
+    (0..8_i64, source, status, files, any::<bool>(), 0..3_u8).prop_map(
+        |(time, source, status, files, reported, carried)| {
+            // Only a cron report may leave its status out.
+            let status =
+                if source == Source::Cron { status } else { status.or(Some(Status::Failed)) };
+            let import = |n| {
+                (source == Source::Import && carried == n).then_some(Timestamp(time / 2 * SECOND))
+            };
+            let content = Content {
+                status,
+                changed_files: files.map(|text| {
+                    let paths = text.split_whitespace();
+                    paths.map(|path| ChangedFile { path: path.into(), detail: None }).collect()
+                }),
+                max_age: Some(60),
+                last_pipeline_run: import(1),
+                last_cron_check: import(2),
+                ..Content::default()
+            };
+            let report = Report {
+                key: HostKey::new("g", "h"),
+                source,
+                reported_at: reported.then_some(Timestamp(time * SECOND)),
+                content: Arc::new(content),
+                run: None,
+            };
+            (time, report)
+        },
+    )
+}
+
+type Placed = Vec<(Place, Report)>;
+
+fn placed(reports: Vec<(i64, Report)>) -> Placed {
+    (1..)
+        .zip(reports)
+        .map(|(id, (time, report))| (Place { time: Timestamp(time * SECOND), id }, report))
+        .collect()
+}
+
+/// What was in force before a place, by walking everything there is in order.
+fn walk(all: &Placed, until: Place) -> Before {
+    let mut sorted: Vec<_> = all.iter().filter(|(place, _)| *place < until).collect();
+    sorted.sort_by_key(|(place, _)| *place);
+    let mut before = Before::default();
+    for (_, report) in sorted {
+        before.exists = true;
+        if speaks_of_files(report.source, &report.content) {
+            before.files = Some(report.content.clone());
+        }
+        match report.content.status {
+            Some(Status::OutOfSync) => before.drift_open = true,
+            Some(Status::Synced) => before.drift_open = false,
+            _ => {}
+        }
+        before.status = report.content.status.or(before.status);
+    }
+    before
+}
+
+fn surroundings(known: &Placed, place: Place) -> Surroundings {
+    let drifts = known.iter().filter(|(_, r)| r.content.status == Some(Status::OutOfSync));
+    Surroundings {
+        before: walk(known, place),
+        next_drift: drifts.map(|(p, _)| *p).filter(|p| *p > place).min(),
+    }
+}
+
+fn fold_all(all: &Placed) -> (HostState, Vec<Judgement>) {
+    let (place, first) = &all[0];
+    let (mut state, judgement) = HostState::begin(1, first, *place);
+    let mut judgements = vec![judgement];
+    for (at, (place, report)) in all.iter().enumerate().skip(1) {
+        let around =
+            state.is_out_of_order(*place).then(|| surroundings(&all[..at].to_vec(), *place));
+        judgements.push(state.add(report, *place, around.as_ref()));
+    }
+    (state, judgements)
+}
+
+/// Invariant 1: the state after any order of arrival is the fold in the order of (time, id).
+fn check_any_order(all: &Placed) {
+    let (state, judgements) = fold_all(all);
+    let mut sorted = all.clone();
+    sorted.sort_by_key(|(place, _)| *place);
+    let (in_order, _) = fold_all(&sorted);
+    assert_eq!(state, in_order, "order of arrival must not matter");
+
+    // The registers, read literally off the contract.
+    let end = Place { time: Timestamp(i64::MAX), id: u64::MAX };
+    let in_force = walk(all, end);
+    assert_eq!(state.status_in_force(), in_force.status.unwrap_or(Status::Unknown));
+    assert_eq!(state.files.as_ref().map(|word| word.value.clone()), in_force.files);
+    let newest = |wanted: &dyn Fn(&Report) -> bool| {
+        sorted.iter().rev().find(|(_, report)| wanted(report)).map(|(place, _)| *place)
+    };
+    assert_eq!(Some(state.newest.place), newest(&|_| true));
+    assert_eq!(
+        state.deployment.as_ref().map(|word| word.place),
+        newest(&|r| matches!(r.source, Source::Pipeline | Source::Import))
+    );
+    assert_eq!(
+        state.check.as_ref().map(|word| word.place),
+        newest(&|r| !matches!(r.source, Source::Pipeline | Source::Import))
+    );
+    let synced = newest(&|r| r.content.status == Some(Status::Synced));
+    let start = sorted.iter().find(|(place, report)| {
+        report.content.status == Some(Status::OutOfSync) && Some(*place) > synced
+    });
+    assert_eq!(state.drift_start, start.map(|(place, _)| *place));
+
+    for (at, (place, report)) in all.iter().enumerate() {
+        let known = all[..at].to_vec();
+        let before = walk(&known, *place);
+        let after = walk(&all[..=at].to_vec(), Place { id: place.id + 1, ..*place });
+        let expected = if after.drift_open && !before.drift_open {
+            Transition::Opened
+        } else if before.drift_open && !after.drift_open {
+            Transition::Closed
+        } else if !before.exists
+            || after.status.unwrap_or(Status::Unknown) != before.status.unwrap_or(Status::Unknown)
+            || paths(&after) != paths(&before)
+        {
+            Transition::Changed
+        } else {
+            Transition::None
+        };
+        assert_eq!(judgements[at].transition, expected, "report {at}: {report:?}");
+        let kind = |r: &Report| r.source.is_deployment();
+        let late = known.iter().any(|(other, r)| {
+            other.time > place.time && (report.source == Source::Import || kind(r) == kind(report))
+        });
+        assert_eq!(judgements[at].late, late, "report {at}: {report:?}");
+    }
+}
+
+fn paths(state: &Before) -> std::collections::BTreeSet<String> {
+    let files = state.files.iter().flat_map(|content| content.files());
+    files.map(|file| file.path.clone()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn the_state_is_the_fold_for_any_order_of_arrival(
+        reports in prop::collection::vec(any_report(), 1..14)
+    ) {
+        check_any_order(&placed(reports));
+    }
+}
+
+#[test]
+fn the_newest_word_decides_whether_a_host_is_stale() {
+    let report = |time: i64, seconds| {
+        let content =
+            Content { status: Some(Status::Synced), max_age: Some(seconds), ..Content::default() };
+        let report = Report {
+            key: HostKey::new("g", "h"),
+            source: Source::Cron,
+            reported_at: None,
+            content: Arc::new(content),
+            run: None,
+        };
+        (Place { time: Timestamp(time * SECOND), id: time as u64 + 1 }, report)
+    };
+    let (state, _) = fold_all(&vec![report(0, 86_400), report(100, 60)]);
+    assert!(!state.is_stale(Timestamp(160 * SECOND)));
+    assert!(state.is_stale(Timestamp(160 * SECOND + 1)));
+}

@@ -1,0 +1,4 @@
+//! gitops-status-server: records every drift report, and answers whether each machine still
+//! matches Git and what has happened since. `docs/ARCHITECTURE.md` draws the house.
+
+pub mod domain;
