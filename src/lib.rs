@@ -2,3 +2,4 @@
 //! matches Git and what has happened since. `docs/ARCHITECTURE.md` draws the house.
 
 pub mod domain;
+pub mod ingest;
