@@ -1,5 +1,8 @@
 //! gitops-status-server: records every drift report, and answers whether each machine still
 //! matches Git and what has happened since. `docs/ARCHITECTURE.md` draws the house.
 
+pub mod board;
 pub mod domain;
 pub mod ingest;
+pub mod recorder;
+pub mod store;

@@ -132,6 +132,13 @@ impl Entry {
         };
         serde_json::to_writer(out, &line).expect("a line has only string keys");
     }
+
+    /// The leaf hash of this entry's line.
+    pub fn leaf_hash(&self, origin: &str) -> [u8; 32] {
+        let mut line = Vec::with_capacity(1024);
+        self.write_line(origin, &mut line);
+        leaf_hash(&line)
+    }
 }
 
 /// The RFC 6962 leaf hash of a line: SHA-256 over a zero byte and the line's bytes.

@@ -6,6 +6,7 @@
 
 pub mod content;
 pub mod cursor;
+pub mod item;
 pub mod line;
 pub mod max_age;
 pub mod names;

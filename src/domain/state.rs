@@ -92,6 +92,57 @@ pub struct Surroundings {
     pub next_drift: Option<Place>,
 }
 
+/// What a host's entries say around a place: the newest of each kind before it, and the first drift
+/// behind it. Built from the history and from entries still on their way into it, in any order.
+#[derive(Debug, Clone, Default)]
+pub struct Neighbours {
+    /// Whether any report comes before.
+    pub exists: bool,
+    /// The newest status before.
+    pub status: Option<Word<Status>>,
+    /// The newest content before that speaks of files.
+    pub files: Option<Word<Arc<Content>>>,
+    /// The newest of `synced` and `out_of_sync` before; true for the latter.
+    pub drifting: Option<Word<bool>>,
+    /// The first `out_of_sync` report behind.
+    pub next_drift: Option<Place>,
+}
+
+impl Neighbours {
+    /// Takes in one more entry of the host, seen from the place `at`.
+    pub fn take_in(&mut self, at: Place, place: Place, source: Source, content: &Arc<Content>) {
+        if place > at {
+            if content.status == Some(Status::OutOfSync) {
+                self.next_drift = Some(self.next_drift.map_or(place, |next| next.min(place)));
+            }
+            return;
+        }
+        self.exists = true;
+        if speaks_of_files(source, content) {
+            set_newer(&mut self.files, place, || content.clone());
+        }
+        if let Some(status) = content.status {
+            set_newer(&mut self.status, place, || status);
+            if matches!(status, Status::Synced | Status::OutOfSync) {
+                set_newer(&mut self.drifting, place, || status == Status::OutOfSync);
+            }
+        }
+    }
+
+    /// The answer the fold asks for.
+    pub fn surroundings(self) -> Surroundings {
+        Surroundings {
+            before: Before {
+                exists: self.exists,
+                status: self.status.map(|word| word.value),
+                files: self.files.map(|word| word.value),
+                drift_open: self.drifting.is_some_and(|word| word.value),
+            },
+            next_drift: self.next_drift,
+        }
+    }
+}
+
 /// What the fold judges about a report once, at its arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgement {

@@ -70,11 +70,11 @@ fn walk(all: &Placed, until: Place) -> Before {
 }
 
 fn surroundings(known: &Placed, place: Place) -> Surroundings {
-    let drifts = known.iter().filter(|(_, r)| r.content.status == Some(Status::OutOfSync));
-    Surroundings {
-        before: walk(known, place),
-        next_drift: drifts.map(|(p, _)| *p).filter(|p| *p > place).min(),
+    let mut neighbours = Neighbours::default();
+    for (other, report) in known {
+        neighbours.take_in(place, *other, report.source, &report.content);
     }
+    neighbours.surroundings()
 }
 
 fn fold_all(all: &Placed) -> (HostState, Vec<Judgement>) {

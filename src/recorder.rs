@@ -1,0 +1,333 @@
+//! The write path on one screen: queue -> batch -> fold -> one transaction -> answers.
+//!
+//! One task owns the writing connection. It takes what waits, folds it in memory, writes it in one
+//! transaction, and answers every caller only after the commit. A caller may go away: its report
+//! is written all the same.
+
+mod stage;
+
+use crate::board::Board;
+use crate::domain::names::HostKey;
+use crate::domain::report::{Report, Sender};
+use crate::domain::state::{HostState, Judgement};
+use crate::domain::time::Timestamp;
+use crate::store::{Batch, CommitError, Dictionary, Location, Rejection, Writer};
+use stage::Stage;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Requests that may wait; more are refused with [`RecordError::Busy`].
+pub const QUEUE_MAX_REQUESTS: usize = 1024;
+/// Bytes of bodies that may wait.
+pub const QUEUE_MAX_BYTES: usize = 16 << 20;
+/// Reports after which a batch takes no further request.
+const BATCH_REPORTS: usize = 1000;
+/// How often the recorder looks whether another process (an import by hand) has written.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// How often a batch is folded anew because another process wrote in between.
+const MOVED_RETRIES: usize = 5;
+/// A report further ahead of our clock than this draws a warning, in microseconds.
+pub const AHEAD_TOLERANCE: i64 = 5 * crate::domain::time::MINUTE;
+
+/// The clock: microseconds UTC. Handed in, so that tests can freeze it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What one request asks to be recorded, whole or not at all.
+#[derive(Debug)]
+pub struct Submission {
+    /// The reports in order.
+    pub reports: Vec<Report>,
+    /// Who hands them in.
+    pub sender: Arc<Sender>,
+    /// Whether checks may create hosts.
+    pub create_hosts: bool,
+    /// The request's Idempotency-Key.
+    pub key: Option<IdempotencyKey>,
+    /// Bytes of the body, for the queue's bound.
+    pub bytes: usize,
+}
+
+/// An Idempotency-Key header and what it was sent with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The access token's name, empty without one.
+    pub token: String,
+    /// The key.
+    pub key: String,
+    /// Digest of route and body, hex.
+    pub body: String,
+}
+
+/// The answer to one report.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// The entry's id.
+    pub id: u64,
+    /// The entry's leaf hash.
+    pub hash: [u8; 32],
+    /// Whether it was there already.
+    pub duplicate: bool,
+    /// What was judged at its arrival.
+    pub judgement: Judgement,
+    /// Whether its time lies further ahead of ours than is plausible.
+    pub ahead: bool,
+    /// The host's state right after it.
+    pub state: Arc<HostState>,
+}
+
+/// Why nothing of a request was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Checks of hosts that do not exist: their places in the request, and their names.
+    #[error("unknown hosts")]
+    UnknownHosts(Vec<(usize, HostKey)>),
+    /// The Idempotency-Key was used with another body.
+    #[error("the Idempotency-Key was used with another body")]
+    KeyReused,
+    /// The queue is full; nothing is stored.
+    #[error("the queue is full")]
+    Busy,
+    /// The database did not take it; nothing is stored.
+    #[error("the database did not take it")]
+    NotStored,
+    /// The commit itself failed: it may be stored or not.
+    #[error("the commit failed")]
+    Unknown,
+}
+
+enum Job {
+    Record(Submission, oneshot::Sender<Result<Vec<Receipt>, RecordError>>),
+    Reject(Vec<Rejection>, oneshot::Sender<()>),
+    Probe(oneshot::Sender<bool>),
+}
+
+/// The handle everyone records through; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    queue: mpsc::Sender<Job>,
+    waiting_bytes: Arc<AtomicUsize>,
+    origin: Arc<str>,
+}
+
+impl Recorder {
+    /// Opens the database's writing side and starts the task. The task ends, and closes the
+    /// database in order, when the last handle is dropped; await the join handle to see it done.
+    pub async fn start(
+        location: &Location,
+        dictionary: Arc<Dictionary>,
+        new_origin: &str,
+        board: Arc<Board>,
+        clock: Clock,
+    ) -> Result<(Self, tokio::task::JoinHandle<()>), sqlx::Error> {
+        let (writer, loaded) = Writer::open(location, dictionary, new_origin).await?;
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX_REQUESTS);
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let recorder =
+            Self { queue, waiting_bytes: waiting_bytes.clone(), origin: loaded.origin.clone() };
+        let task = Task {
+            writer,
+            board,
+            clock,
+            waiting_bytes,
+            origin: loaded.origin.clone(),
+            last_received: loaded.last_received,
+            last_host_id: loaded.last_host_id,
+            size: loaded.size,
+            void: false,
+            failing: false,
+        };
+        task.board.replace(loaded.hosts, loaded.size);
+        Ok((recorder, tokio::spawn(task.run(jobs))))
+    }
+
+    /// The history's name.
+    pub fn origin(&self) -> &Arc<str> {
+        &self.origin
+    }
+
+    /// Records a request; answers after the commit, in the order of the reports.
+    pub async fn record(&self, submission: Submission) -> Result<Vec<Receipt>, RecordError> {
+        let bytes = submission.bytes;
+        if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_MAX_BYTES {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(RecordError::Busy);
+        }
+        let (answer, answered) = oneshot::channel();
+        if self.queue.try_send(Job::Record(submission, answer)).is_err() {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(RecordError::Busy);
+        }
+        answered.await.unwrap_or(Err(RecordError::Unknown))
+    }
+
+    /// Lists refused reports. Best effort: a refusal is answered whether or not it can be listed.
+    pub async fn reject(&self, rejections: Vec<Rejection>) {
+        let (done, listed) = oneshot::channel();
+        if self.queue.try_send(Job::Reject(rejections, done)).is_ok() {
+            let _ = listed.await;
+        }
+    }
+
+    /// Whether the database takes writes just now.
+    pub async fn can_write(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send(Job::Probe(answer)).is_ok() && answered.await.unwrap_or(false)
+    }
+}
+
+struct Task {
+    writer: Writer,
+    board: Arc<Board>,
+    clock: Clock,
+    waiting_bytes: Arc<AtomicUsize>,
+    origin: Arc<str>,
+    last_received: Timestamp,
+    last_host_id: i64,
+    size: u64,
+    /// Memory may differ from the database: load before the next fold.
+    void: bool,
+    /// The last write failed: the next probe really writes.
+    failing: bool,
+}
+
+impl Task {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut look_around = tokio::time::interval(LOOK_AROUND);
+        look_around.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                job = jobs.recv() => match job {
+                    Some(job) => self.batch(job, &mut jobs).await,
+                    None => break,
+                },
+                _ = look_around.tick() => self.look_around().await,
+            }
+        }
+        if let Err(error) = self.writer.close().await {
+            tracing::warn!(%error, "the database was not closed in order; it recovers at the next start");
+        }
+    }
+
+    /// Takes what waits, writes it, answers.
+    async fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+        let (mut records, mut rejections, mut listed, mut probes) = (vec![], vec![], vec![], vec![]);
+        let mut reports = 0;
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Record(submission, answer) => {
+                    self.waiting_bytes.fetch_sub(submission.bytes, Ordering::Relaxed);
+                    reports += submission.reports.len();
+                    records.push((submission, answer));
+                }
+                Job::Reject(list, done) => {
+                    rejections.extend(list);
+                    listed.push(done);
+                }
+                Job::Probe(answer) => probes.push(answer),
+            }
+            next = if reports < BATCH_REPORTS { jobs.try_recv().ok() } else { None };
+        }
+        if !records.is_empty() || !rejections.is_empty() {
+            let (submissions, answers): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+            let results = self.record(&submissions, rejections).await;
+            for (answer, result) in answers.into_iter().zip(results) {
+                let _ = answer.send(result);
+            }
+        }
+        drop(listed);
+        if !probes.is_empty() {
+            let ok = self.probe().await;
+            for probe in probes {
+                let _ = probe.send(ok);
+            }
+        }
+    }
+
+    /// Folds and commits; one result for each submission.
+    async fn record(
+        &mut self,
+        submissions: &[Submission],
+        rejections: Vec<Rejection>,
+    ) -> Vec<Result<Vec<Receipt>, RecordError>> {
+        let all = |error: RecordError| submissions.iter().map(|_| Err(error.clone())).collect();
+        for _ in 0..MOVED_RETRIES {
+            if self.void
+                && let Err(error) = self.load().await
+            {
+                return all(self.note(&error, RecordError::NotStored));
+            }
+            let received_at = (self.clock)().max(self.last_received);
+            let mut stage = Stage::new(self, received_at);
+            let results = match stage.take_all(submissions).await {
+                Ok(results) => results,
+                Err(error) => return all(self.note(&error, RecordError::NotStored)),
+            };
+            let mut batch: Batch = stage.into_batch();
+            batch.rejections.clone_from(&rejections);
+            if batch.entries.is_empty() && batch.keys.is_empty() && batch.rejections.is_empty() {
+                return results;
+            }
+            match self.writer.commit(&batch).await {
+                Ok(()) => {
+                    self.failing = false;
+                    self.size += batch.entries.len() as u64;
+                    if !batch.entries.is_empty() {
+                        self.last_received = received_at;
+                        self.last_host_id += batch.new_hosts.len() as i64;
+                        self.board.publish(batch.states, self.size);
+                    }
+                    return results;
+                }
+                Err(CommitError::Moved) => self.void = true,
+                Err(CommitError::NotStored(error)) => {
+                    return all(self.note(&error, RecordError::NotStored));
+                }
+                Err(CommitError::Unknown(error)) => {
+                    return all(self.note(&error, RecordError::Unknown));
+                }
+            }
+        }
+        all(RecordError::NotStored)
+    }
+
+    /// Logs a failure once, and distrusts what is in memory.
+    fn note(&mut self, error: &sqlx::Error, outcome: RecordError) -> RecordError {
+        tracing::error!(%error, stored = ?outcome, "a batch was not committed");
+        self.void = true;
+        self.failing = true;
+        outcome
+    }
+
+    async fn load(&mut self) -> Result<(), sqlx::Error> {
+        let loaded = self.writer.load().await?;
+        self.size = loaded.size;
+        self.last_host_id = loaded.last_host_id;
+        self.last_received = loaded.last_received.max(self.last_received);
+        self.board.replace(loaded.hosts, loaded.size);
+        self.void = false;
+        Ok(())
+    }
+
+    /// Notices what another process has written.
+    async fn look_around(&mut self) {
+        let moved = self.writer.has_moved().await;
+        if (self.void || matches!(moved, Ok(true)))
+            && let Err(error) = self.load().await
+        {
+            tracing::warn!(%error, "the database cannot be read");
+        }
+    }
+
+    async fn probe(&mut self) -> bool {
+        let probed = self.writer.probe(self.failing, (self.clock)()).await;
+        if let Err(error) = &probed {
+            tracing::warn!(%error, "the database does not take writes");
+        }
+        self.failing &= probed.is_err();
+        probed.is_ok()
+    }
+}

@@ -1,0 +1,291 @@
+//! A batch being folded in memory, before anything is written.
+
+use super::{AHEAD_TOLERANCE, RecordError, Receipt, Submission, Task};
+use crate::domain::content::ContentDigest;
+use crate::domain::line::Entry;
+use crate::domain::names::HostKey;
+use crate::domain::report::{Kind, Report, Source};
+use crate::domain::state::{HostState, Judgement, Place};
+use crate::domain::time::{SECOND, Timestamp};
+use crate::store::{Batch, KeyRecord, Twin};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How long an Idempotency-Key is remembered, in microseconds.
+const KEY_LIFETIME: i64 = 7 * 24 * 3600 * SECOND;
+
+/// The hosts a batch touches, and what it will write.
+pub(super) struct Stage<'t> {
+    task: &'t mut Task,
+    received_at: Timestamp,
+    states: HashMap<HostKey, Arc<HostState>>,
+    new_hosts: Vec<(i64, HostKey)>,
+    entries: Vec<(Entry, i64, ContentDigest, i64)>,
+    keys: Vec<KeyRecord>,
+}
+
+/// Database trouble during the fold; nothing was written yet.
+type Trouble = sqlx::Error;
+
+impl<'t> Stage<'t> {
+    pub fn new(task: &'t mut Task, received_at: Timestamp) -> Self {
+        Self {
+            task,
+            received_at,
+            states: HashMap::new(),
+            new_hosts: Vec::new(),
+            entries: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
+    /// Folds every submission; a refused one leaves no trace.
+    pub async fn take_all(
+        &mut self,
+        submissions: &[Submission],
+    ) -> Result<Vec<Result<Vec<Receipt>, RecordError>>, Trouble> {
+        let mut results = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            results.push(self.take(submission).await?);
+        }
+        Ok(results)
+    }
+
+    pub fn into_batch(self) -> Batch {
+        Batch {
+            new_hosts: self.new_hosts,
+            entries: self.entries,
+            states: self.states.into_values().collect(),
+            keys: self.keys,
+            rejections: Vec::new(),
+            forget_keys_before: Timestamp(self.received_at.0 - KEY_LIFETIME),
+        }
+    }
+
+    async fn take(
+        &mut self,
+        submission: &Submission,
+    ) -> Result<Result<Vec<Receipt>, RecordError>, Trouble> {
+        if let Some(key) = &submission.key {
+            match self.known_key(&key.token, &key.key).await? {
+                Some((body, ids)) if body == key.body => return self.replay(&ids).await.map(Ok),
+                Some(_) => return Ok(Err(RecordError::KeyReused)),
+                None => {}
+            }
+        }
+        let unknown = self.unknown_hosts(submission);
+        if !unknown.is_empty() {
+            return Ok(Err(RecordError::UnknownHosts(unknown)));
+        }
+        let mut receipts = Vec::with_capacity(submission.reports.len());
+        for report in &submission.reports {
+            receipts.push(self.take_report(report, submission).await?);
+        }
+        if let Some(key) = &submission.key {
+            self.keys.push(KeyRecord {
+                token: key.token.clone(),
+                key: key.key.clone(),
+                body: key.body.clone(),
+                ids: receipts.iter().map(|receipt| receipt.id).collect(),
+                received_at: self.received_at,
+            });
+        }
+        Ok(Ok(receipts))
+    }
+
+    /// Checks of hosts that neither exist nor may be created by this request.
+    fn unknown_hosts(&self, submission: &Submission) -> Vec<(usize, HostKey)> {
+        let reports = submission.reports.iter().enumerate();
+        reports
+            .filter(|(_, report)| {
+                report.source == Source::Cron
+                    && !submission.create_hosts
+                    && self.state(&report.key).is_none()
+            })
+            .map(|(index, report)| (index, report.key.clone()))
+            .collect()
+    }
+
+    fn state(&self, key: &HostKey) -> Option<Arc<HostState>> {
+        self.states.get(key).cloned().or_else(|| self.task.board.get(key))
+    }
+
+    async fn take_report(
+        &mut self,
+        report: &Report,
+        submission: &Submission,
+    ) -> Result<Receipt, Trouble> {
+        let state = self.state(&report.key);
+        if let Some(state) = &state
+            && let Some(twin) = self.find_twin(state, report).await?
+        {
+            return self.receipt_of(twin, state.clone()).await;
+        }
+        let reported_at = report.reported_at.unwrap_or(self.received_at);
+        let place = Place { time: reported_at.min(self.received_at), id: self.next_id() };
+        let (state, judgement) = match state {
+            None => {
+                let host_id = self.task.last_host_id + self.new_hosts.len() as i64 + 1;
+                self.new_hosts.push((host_id, report.key.clone()));
+                HostState::begin(host_id, report, place)
+            }
+            Some(state) => {
+                let around = if state.is_out_of_order(place) {
+                    Some(self.surroundings(&state, place).await?)
+                } else {
+                    None
+                };
+                let mut state = Arc::unwrap_or_clone(state);
+                let judgement = state.add(report, place, around.as_ref());
+                (state, judgement)
+            }
+        };
+        let state = Arc::new(state);
+        let hash = self.append(report, submission, place, judgement, state.host_id);
+        self.states.insert(report.key.clone(), state.clone());
+        Ok(Receipt {
+            id: place.id,
+            hash,
+            duplicate: false,
+            judgement,
+            ahead: reported_at.0 > self.received_at.0 + AHEAD_TOLERANCE,
+            state,
+        })
+    }
+
+    fn next_id(&self) -> u64 {
+        self.task.size + self.entries.len() as u64 + 1
+    }
+
+    fn append(
+        &mut self,
+        report: &Report,
+        submission: &Submission,
+        place: Place,
+        judgement: Judgement,
+        host_id: i64,
+    ) -> [u8; 32] {
+        let entry = Entry {
+            id: place.id,
+            kind: Kind::Report,
+            source: Some(report.source),
+            key: report.key.clone(),
+            time: place.time,
+            reported_at: report.reported_at,
+            received_at: self.received_at,
+            content: report.content.clone(),
+            run: report.run.clone(),
+            sender: submission.sender.clone(),
+            late: judgement.late,
+            transition: judgement.transition,
+        };
+        let hash = entry.leaf_hash(&self.task.origin);
+        let digest = report.content.digest();
+        self.entries.push((entry, host_id, digest, hash8(&hash)));
+        hash
+    }
+
+    /// What stands around a place: in the database, and in this batch.
+    async fn surroundings(
+        &mut self,
+        state: &HostState,
+        at: Place,
+    ) -> Result<crate::domain::state::Surroundings, Trouble> {
+        let mut neighbours = self.task.writer.neighbours(state.host_id, at).await?;
+        for (entry, host_id, _, _) in &self.entries {
+            if let (true, Some(source)) = (*host_id == state.host_id, entry.source) {
+                let place = Place { time: entry.time, id: entry.id };
+                neighbours.take_in(at, place, source, &entry.content);
+            }
+        }
+        Ok(neighbours.surroundings())
+    }
+
+    /// The stored (or just folded) entry that this report repeats.
+    async fn find_twin(
+        &mut self,
+        state: &HostState,
+        report: &Report,
+    ) -> Result<Option<u64>, Trouble> {
+        let stored: Vec<Twin> = match report.reported_at {
+            // A time later than any sent before cannot be a repetition: no look-up in the usual case.
+            Some(time) if Some(time) > state.max_reported_at => return Ok(None),
+            Some(time) => self.task.writer.twins(state.host_id, report.source, time).await?,
+            None if report.source == Source::Import => {
+                self.task.writer.imports(state.host_id).await?
+            }
+            None => return Ok(None),
+        };
+        let same = |content: &crate::domain::content::Content,
+                    run: Option<&crate::domain::report::Run>| {
+            report.content.same_as_sent(content) && report.run.as_deref() == run
+        };
+        let stored = stored.iter().find(|twin| same(&twin.content, twin.run.as_deref()));
+        if let Some(twin) = stored {
+            return Ok(Some(twin.id));
+        }
+        let folded = self.entries.iter().find(|(entry, host_id, _, _)| {
+            let timed = report.reported_at.is_none() || entry.reported_at == report.reported_at;
+            *host_id == state.host_id
+                && entry.source == Some(report.source)
+                && timed
+                && same(&entry.content, entry.run.as_deref())
+        });
+        Ok(folded.map(|(entry, ..)| entry.id))
+    }
+
+    /// The receipt of an entry that is there already.
+    async fn receipt_of(&mut self, id: u64, state: Arc<HostState>) -> Result<Receipt, Trouble> {
+        let folded = self.entries.iter().find(|(entry, ..)| entry.id == id);
+        let entry = match folded {
+            Some((entry, ..)) => Some(entry.clone()),
+            None => self.task.writer.entry(id).await?,
+        };
+        let missing = || sqlx::Error::Decode(format!("entry {id} is missing").into());
+        let entry = entry.ok_or_else(missing)?;
+        Ok(Receipt {
+            id,
+            hash: entry.leaf_hash(&self.task.origin),
+            duplicate: true,
+            judgement: Judgement { late: entry.late, transition: entry.transition },
+            ahead: false,
+            state,
+        })
+    }
+
+    /// The body's digest and the ids of a remembered key.
+    async fn known_key(
+        &mut self,
+        token: &str,
+        key: &str,
+    ) -> Result<Option<(String, Vec<u64>)>, Trouble> {
+        let folded = self.keys.iter().find(|known| known.token == token && known.key == key);
+        if let Some(known) = folded {
+            return Ok(Some((known.body.clone(), known.ids.clone())));
+        }
+        let stored = self.task.writer.key(token, key).await?;
+        let oldest = Timestamp(self.received_at.0 - KEY_LIFETIME);
+        Ok(stored.filter(|(.., at)| *at >= oldest).map(|(body, ids, _)| (body, ids)))
+    }
+
+    async fn replay(&mut self, ids: &[u64]) -> Result<Vec<Receipt>, Trouble> {
+        let mut receipts = Vec::with_capacity(ids.len());
+        for id in ids {
+            let folded = self.entries.iter().find(|(entry, ..)| entry.id == *id);
+            let key = match folded {
+                Some((entry, ..)) => Some(entry.key.clone()),
+                None => self.task.writer.entry(*id).await?.map(|entry| entry.key),
+            };
+            let state = key.and_then(|key| self.state(&key));
+            let missing = || sqlx::Error::Decode(format!("entry {id} is missing").into());
+            receipts.push(self.receipt_of(*id, state.ok_or_else(missing)?).await?);
+        }
+        Ok(receipts)
+    }
+}
+
+/// The first 8 bytes of a hash as the integer that the row keeps.
+fn hash8(hash: &[u8; 32]) -> i64 {
+    let first: [u8; 8] = hash[..8].try_into().expect("a hash has 32 bytes");
+    i64::from_be_bytes(first)
+}

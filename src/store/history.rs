@@ -1,0 +1,354 @@
+//! Questions about raw history: pages by time or by id, of all hosts, one host, or some.
+//!
+//! Each shape walks one index and stops after `limit` rows, so that a page costs the same at any
+//! depth. For some of many hosts the walk goes window by window: one index seek per host and
+//! window, and windows are sized by how often these hosts report.
+
+use super::readers::{READ_DEADLINE, ReadError, Readers};
+use super::rows::{NarrowEntry, PACKED_COLUMNS};
+use crate::domain::line::Entry;
+use crate::domain::state::Place;
+use crate::domain::time::{MINUTE, Timestamp};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+/// Which hosts a page is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hosts {
+    /// All of them.
+    All,
+    /// One.
+    One(i64),
+    /// Some; possibly none.
+    Some(Vec<i64>),
+}
+
+/// The order of a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// By (time, id), newest first.
+    NewestFirst,
+    /// By (time, id), oldest first.
+    OldestFirst,
+    /// By id, lowest first.
+    ById,
+    /// By id, highest first.
+    ByIdDescending,
+}
+
+impl Order {
+    /// Whether the walk goes towards the past.
+    pub const fn is_descending(self) -> bool {
+        matches!(self, Self::NewestFirst | Self::ByIdDescending)
+    }
+
+    const fn by_id(self) -> bool {
+        matches!(self, Self::ById | Self::ByIdDescending)
+    }
+}
+
+/// Filters on the report; an empty list is no filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the contract's names, section 6; enumerations by their codes")]
+pub struct Filters {
+    pub status: Vec<i64>,
+    pub source: Vec<i64>,
+    pub kind: Vec<i64>,
+    pub commit_sha: Vec<String>,
+    pub branch: Vec<String>,
+    pub updated_by: Vec<String>,
+    pub run_id: Vec<String>,
+    /// Exact paths, or prefixes ending in `*`.
+    pub file: Vec<String>,
+    pub changes_only: bool,
+}
+
+impl Filters {
+    fn on_content(&self) -> bool {
+        !(self.status.is_empty()
+            && self.commit_sha.is_empty()
+            && self.branch.is_empty()
+            && self.updated_by.is_empty()
+            && self.file.is_empty())
+    }
+}
+
+/// Which part of the history a walk covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    /// Earliest time, inclusive.
+    pub from: Option<Timestamp>,
+    /// Latest time, exclusive.
+    pub to: Option<Timestamp>,
+    /// Lowest id, inclusive.
+    pub from_id: Option<u64>,
+    /// Highest id, inclusive.
+    pub to_id: Option<u64>,
+}
+
+/// One page of a walk.
+#[derive(Debug, Clone)]
+pub struct PageRequest {
+    /// Whose entries.
+    pub hosts: Hosts,
+    /// Which of them.
+    pub filters: Filters,
+    /// Within which bounds.
+    pub window: Window,
+    /// In which order.
+    pub order: Order,
+    /// The last row of the page before.
+    pub after: Option<Place>,
+    /// Rows at most.
+    pub limit: usize,
+}
+
+/// Where a walk by time begins: behind everything, or before it.
+const END: Place = Place { time: Timestamp(i64::MAX), id: i64::MAX as u64 };
+const BEGINNING: Place = Place { time: Timestamp(i64::MIN), id: 0 };
+
+// The parts of a page's text. Parameters: $1 JSON of the filters, $2 host(s), $3/$4 the place to go
+// on from, $5/$6 bounds in time, $7/$8 bounds in id, $9 limit.
+const BOUNDS: &str = "h.time >= $5 AND h.time < $6 AND h.seq BETWEEN $7 AND $8";
+const BEFORE_PLACE: &str = "(h.time, h.seq) < ($3, $4)";
+const BEHIND_PLACE: &str = "(h.time, h.seq) > ($3, $4)";
+const DOWN: &str = "ORDER BY h.time DESC, h.seq DESC LIMIT $9";
+const UP: &str = "ORDER BY h.time, h.seq LIMIT $9";
+const BY_SOURCE: &str = "h.source IN (SELECT value FROM json_each($1, '$.source'))";
+const BY_KIND: &str = "h.kind IN (SELECT value FROM json_each($1, '$.kind'))";
+const BY_RUN: &str = "h.run_id IN (SELECT r.id FROM json_each($1, '$.run_id') w \
+     JOIN run r ON r.run_id = w.value)";
+const BY_CONTENT: &str = "h.content_id IN (SELECT c.id FROM content c WHERE \
+     ($1->'status' = '[]' OR c.status IN (SELECT value FROM json_each($1, '$.status'))) AND \
+     ($1->'commit_sha' = '[]' OR c.commit_sha IN (SELECT value FROM json_each($1, '$.commit_sha'))) AND \
+     ($1->'branch' = '[]' OR c.branch IN (SELECT value FROM json_each($1, '$.branch'))) AND \
+     ($1->'updated_by' = '[]' OR c.updated_by IN (SELECT value FROM json_each($1, '$.updated_by'))) AND \
+     ($1->'file' = '[]' OR EXISTS (SELECT 1 FROM json_each(c.changed_files) f, json_each($1, '$.file') w \
+        WHERE CASE f.type WHEN 'object' THEN f.value->>'path' ELSE f.value END = w.value \
+        OR (substr(w.value, -1) = '*' AND substr(CASE f.type WHEN 'object' THEN f.value->>'path' \
+            ELSE f.value END, 1, length(w.value) - 1) = substr(w.value, 1, length(w.value) - 1)))))";
+const CHANGES: &str = "h.transition <> 0";
+/// The nearest row of some hosts, seen from a place: where the next window begins.
+const NEAREST_BELOW: &str = "SELECT max((SELECT max(h.time) FROM drift_history h \
+     WHERE h.host_id = g.value AND h.time <= $2)) FROM json_each($1) g";
+const NEAREST_ABOVE: &str = "SELECT min((SELECT min(h.time) FROM drift_history h \
+     WHERE h.host_id = g.value AND h.time >= $2)) FROM json_each($1) g";
+
+/// The text of a page: one packed text built inside SQLite.
+fn page_sql(request: &PageRequest) -> String {
+    let mut conditions = vec![BOUNDS];
+    let from = match request.hosts {
+        Hosts::All => "drift_history h",
+        Hosts::One(_) => {
+            conditions.push("h.host_id = $2");
+            "drift_history h"
+        }
+        Hosts::Some(_) if request.order.by_id() => {
+            conditions.push("h.host_id IN (SELECT value FROM json_each($2))");
+            "drift_history h"
+        }
+        Hosts::Some(_) => {
+            conditions.push("h.host_id = g.value");
+            "json_each($2) g CROSS JOIN drift_history h"
+        }
+    };
+    let filters = &request.filters;
+    for (active, condition) in [
+        (!filters.source.is_empty(), BY_SOURCE),
+        (!filters.kind.is_empty(), BY_KIND),
+        (!filters.run_id.is_empty(), BY_RUN),
+        (filters.on_content(), BY_CONTENT),
+        (filters.changes_only, CHANGES),
+    ] {
+        if active {
+            conditions.push(condition);
+        }
+    }
+    let order = match request.order {
+        Order::NewestFirst => {
+            conditions.push(BEFORE_PLACE);
+            DOWN
+        }
+        Order::OldestFirst => {
+            conditions.push(BEHIND_PLACE);
+            UP
+        }
+        Order::ById => {
+            conditions.push("h.seq > $4");
+            "ORDER BY h.seq LIMIT $9"
+        }
+        Order::ByIdDescending => {
+            conditions.push("h.seq < $4");
+            "ORDER BY h.seq DESC LIMIT $9"
+        }
+    };
+    let conditions = conditions.join(" AND ");
+    format!(
+        "SELECT group_concat(row, ';') FROM \
+         (SELECT {PACKED_COLUMNS} AS row FROM {from} WHERE {conditions} {order})"
+    )
+}
+
+impl Readers {
+    /// One page of entries in the order asked for. `density` is how many microseconds pass, on
+    /// average, between two entries of the hosts asked for; it only sizes windows.
+    pub async fn page(
+        &self,
+        request: &PageRequest,
+        density: i64,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let mut reader = self.acquire(READ_DEADLINE).await?;
+        reader
+            .ask(async |connection| {
+                let rows = match &request.hosts {
+                    Hosts::Some(hosts) if hosts.is_empty() => Vec::new(),
+                    Hosts::Some(hosts) if !request.order.by_id() => {
+                        page_by_windows(connection, request, hosts, density).await?
+                    }
+                    _ => page(connection, request, request.window).await?,
+                };
+                self.dictionary().resolve(connection, &rows).await
+            })
+            .await
+    }
+
+    /// Reads the head: really asks the database.
+    pub async fn size(&self) -> Result<u64, ReadError> {
+        let mut reader = self.acquire(READ_DEADLINE).await?;
+        reader
+            .ask(async |connection| {
+                let row = sqlx::query("SELECT size FROM head").fetch_one(connection).await?;
+                Ok(row.try_get::<i64, _>(0)? as u64)
+            })
+            .await
+    }
+
+    /// The newest refusals first: time, source code, group, host, reason.
+    pub async fn rejections(&self, limit: usize) -> Result<Vec<super::Rejection>, ReadError> {
+        let mut reader = self.acquire(READ_DEADLINE).await?;
+        reader
+            .ask(async |connection| {
+                let query = sqlx::query(
+                    "SELECT time, source, server_group, host, reason FROM rejection \
+                     ORDER BY id DESC LIMIT $1",
+                );
+                let rows = query.bind(limit as i64).fetch_all(connection).await?;
+                rows.iter().map(super::writer::rejection_from_row).collect()
+            })
+            .await
+    }
+}
+
+/// One page along one index.
+async fn page(
+    connection: &mut SqliteConnection,
+    request: &PageRequest,
+    window: Window,
+) -> Result<Vec<NarrowEntry>, sqlx::Error> {
+    let filters = &request.filters;
+    let filters = serde_json::json!({
+        "status": filters.status, "source": filters.source, "kind": filters.kind,
+        "commit_sha": filters.commit_sha, "branch": filters.branch,
+        "updated_by": filters.updated_by, "run_id": filters.run_id, "file": filters.file,
+    });
+    let start = if request.order.is_descending() { END } else { BEGINNING };
+    let after = request.after.unwrap_or(start);
+    // The text is put together from this file's constants.
+    let query = sqlx::query(AssertSqlSafe(page_sql(request))).bind(filters.to_string());
+    let query = match &request.hosts {
+        Hosts::All => query.bind(None::<i64>),
+        Hosts::One(host) => query.bind(*host),
+        Hosts::Some(hosts) => query.bind(id_list(hosts)),
+    };
+    let query = query
+        .bind(after.time.0)
+        .bind(after.id as i64)
+        .bind(window.from.map_or(i64::MIN, |time| time.0))
+        .bind(window.to.map_or(i64::MAX, |time| time.0))
+        .bind(window.from_id.map_or(0, as_sql_id))
+        .bind(window.to_id.map_or(i64::MAX, as_sql_id))
+        .bind(request.limit as i64);
+    let packed: Option<String> = query.fetch_one(connection).await?.try_get(0)?;
+    unpack(packed.as_deref().unwrap_or_default())
+}
+
+fn as_sql_id(id: u64) -> i64 {
+    i64::try_from(id).unwrap_or(i64::MAX)
+}
+
+fn id_list(ids: &[i64]) -> String {
+    serde_json::to_string(ids).expect("integers are JSON")
+}
+
+fn unpack(packed: &str) -> Result<Vec<NarrowEntry>, sqlx::Error> {
+    let rows = packed.split(';').filter(|row| !row.is_empty());
+    let damaged = || sqlx::Error::Decode("a row of drift_history is damaged".into());
+    rows.map(|row| NarrowEntry::unpack(row).ok_or_else(damaged)).collect()
+}
+
+/// A page of some hosts' entries, window by window along the order.
+async fn page_by_windows(
+    connection: &mut SqliteConnection,
+    request: &PageRequest,
+    hosts: &[i64],
+    density: i64,
+) -> Result<Vec<NarrowEntry>, sqlx::Error> {
+    let down = request.order.is_descending();
+    let (from, to) = (
+        request.window.from.map_or(i64::MIN, |time| time.0),
+        request.window.to.map_or(i64::MAX, |time| time.0),
+    );
+    let mut position = match request.after {
+        Some(place) => place.time.0,
+        None if down => i64::MAX,
+        None => i64::MIN,
+    };
+    position = if down { position.min(to.saturating_sub(1)) } else { position.max(from) };
+    let mut width = density.max(1).saturating_mul(2 * request.limit as i64).max(MINUTE);
+    let mut rows = Vec::new();
+    let hosts = id_list(hosts);
+    loop {
+        // Leap over stretches in which none of these hosts spoke.
+        let nearest = if down { NEAREST_BELOW } else { NEAREST_ABOVE };
+        let query = sqlx::query(nearest).bind(&hosts).bind(position);
+        let Some(start) = query.fetch_one(&mut *connection).await?.try_get::<Option<i64>, _>(0)?
+        else {
+            return Ok(rows);
+        };
+        let (low, high) = if down {
+            (start.saturating_sub(width).max(from), start.saturating_add(1).min(to))
+        } else {
+            (start.max(from), start.saturating_add(width).min(to))
+        };
+        if low >= high {
+            return Ok(rows);
+        }
+        let window =
+            Window { from: Some(Timestamp(low)), to: Some(Timestamp(high)), ..request.window };
+        let rest = PageRequest { limit: request.limit - rows.len(), ..request.clone() };
+        rows.extend(page(connection, &rest, window).await?);
+        if rows.len() >= request.limit {
+            return Ok(rows);
+        }
+        position = if down { low.saturating_sub(1) } else { high };
+        if (down && position < from) || (!down && position >= to) {
+            return Ok(rows);
+        }
+        width = width.saturating_mul(4);
+    }
+}
+
+/// The narrow rows of some ids, in the order of the ids.
+pub(super) async fn entries_by_id(
+    connection: &mut SqliteConnection,
+    ids: &[u64],
+) -> Result<Vec<NarrowEntry>, sqlx::Error> {
+    let sql = format!(
+        "SELECT group_concat(row, ';') FROM (SELECT {PACKED_COLUMNS} AS row FROM drift_history h \
+         WHERE h.seq IN (SELECT value FROM json_each($1)) ORDER BY h.seq)"
+    );
+    let ids = serde_json::to_string(ids).expect("integers are JSON");
+    // The text is put together from constants.
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_one(connection).await?;
+    unpack(row.try_get::<Option<String>, _>(0)?.as_deref().unwrap_or_default())
+}

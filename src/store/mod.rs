@@ -1,0 +1,21 @@
+//! The only rooms that know sqlx and refinery.
+//!
+//! [`Writer`] is the one writing connection: it loads the fold, looks things up for the recorder,
+//! and commits batches whole. [`Readers`] are read-only connections with a deadline inside SQLite;
+//! they answer questions about raw history. Nothing here asks for the time, and nothing here knows
+//! HTTP.
+
+mod connect;
+mod dictionary;
+mod history;
+mod migrate;
+mod readers;
+mod rows;
+mod writer;
+
+pub use connect::{Location, OpenError, create_or_check};
+pub use dictionary::Dictionary;
+pub use history::{Filters, Hosts, Order, PageRequest, Window};
+pub use readers::{READ_DEADLINE, ReadError, Readers};
+pub use rows::NarrowEntry;
+pub use writer::{Batch, CommitError, KeyRecord, Loaded, Rejection, Twin, Writer};

@@ -1,0 +1,144 @@
+//! Read-only connections with a deadline inside SQLite: dropping a query's future does not stop
+//! SQLite, a progress handler that looks at the clock does.
+
+use super::connect::Location;
+use super::dictionary::Dictionary;
+use sqlx::sqlite::SqliteConnection;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How long one question may take.
+pub const READ_DEADLINE: Duration = Duration::from_secs(2);
+/// SQLite's virtual-machine steps between two looks at the clock (some tens of microseconds).
+const STEPS_PER_LOOK: i32 = 10_000;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It took longer than [`READ_DEADLINE`].
+    #[error("the query took longer than {} s", READ_DEADLINE.as_secs())]
+    TooSlow,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// A small pool of read-only connections; cheap to clone handles of it around in an `Arc`.
+#[derive(Debug)]
+pub struct Readers {
+    location: Location,
+    dictionary: Arc<Dictionary>,
+    idle: Mutex<Vec<Timed>>,
+    permits: Semaphore,
+    started: Instant,
+}
+
+/// A connection and the moment (in milliseconds since `started`) its present query must end.
+#[derive(Debug)]
+struct Timed {
+    connection: SqliteConnection,
+    deadline: Arc<AtomicU64>,
+}
+
+impl Readers {
+    /// At most `connections` at once; they are opened as they are needed.
+    pub fn new(location: &Location, dictionary: Arc<Dictionary>, connections: usize) -> Self {
+        Self {
+            location: location.clone(),
+            dictionary,
+            idle: Mutex::new(Vec::new()),
+            permits: Semaphore::new(connections),
+            started: Instant::now(),
+        }
+    }
+
+    /// What the narrow rows refer to.
+    pub fn dictionary(&self) -> &Dictionary {
+        &self.dictionary
+    }
+
+    /// A connection whose queries end at the deadline counted from now.
+    pub async fn acquire(&self, deadline: Duration) -> Result<Reader<'_>, sqlx::Error> {
+        let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let idle = self.idle.lock().expect("no panic holds this lock").pop();
+        let timed = match idle {
+            Some(timed) => timed,
+            None => self.open().await?,
+        };
+        let ends = self.started.elapsed() + deadline;
+        timed.deadline.store(ends.as_millis() as u64, Ordering::Relaxed);
+        Ok(Reader { timed: Some(timed), clean: true, readers: self, _permit: permit })
+    }
+
+    async fn open(&self) -> Result<Timed, sqlx::Error> {
+        let mut connection = self.location.open_reader().await?;
+        let deadline = Arc::new(AtomicU64::new(u64::MAX));
+        let (limit, started) = (deadline.clone(), self.started);
+        let in_time =
+            move || started.elapsed().as_millis() as u64 <= limit.load(Ordering::Relaxed);
+        connection.lock_handle().await?.set_progress_handler(STEPS_PER_LOOK, in_time);
+        Ok(Timed { connection, deadline })
+    }
+}
+
+/// A connection on loan. It goes back only if its last query was seen to its end: an abandoned one
+/// may still be running.
+#[derive(Debug)]
+pub struct Reader<'r> {
+    timed: Option<Timed>,
+    clean: bool,
+    readers: &'r Readers,
+    _permit: SemaphorePermit<'r>,
+}
+
+impl Reader<'_> {
+    /// Runs one question to its end; an interrupted one is [`ReadError::TooSlow`].
+    pub async fn ask<T>(
+        &mut self,
+        question: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, ReadError> {
+        self.clean = false;
+        let result = question(self).await;
+        const INTERRUPTED: &str = "9";
+        match result {
+            Ok(value) => {
+                self.clean = true;
+                Ok(value)
+            }
+            Err(error)
+                if error.as_database_error().is_some_and(|e| e.code().as_deref() == Some(INTERRUPTED)) =>
+            {
+                self.clean = true;
+                Err(ReadError::TooSlow)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Deref for Reader<'_> {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.timed.as_ref().expect("it is taken only on drop").connection
+    }
+}
+
+impl DerefMut for Reader<'_> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.timed.as_mut().expect("it is taken only on drop").connection
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if let Some(timed) = self.timed.take()
+            && self.clean
+        {
+            self.readers.idle.lock().expect("no panic holds this lock").push(timed);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Row types, and their way to and from the domain's types.
+
+use crate::domain::content::{Content, ContentDigest, Labels};
+use crate::domain::report::{
+    ChangedFile, FileDetail, FileKind, Kind, Source, Status, Transition, ValidationStatus,
+};
+use crate::domain::state::HostState;
+use crate::domain::time::Timestamp;
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+/// A row of `drift_history`: integers only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns are explained in migrations/V1__core.sql")]
+pub struct NarrowEntry {
+    pub id: u64,
+    pub host_id: i64,
+    pub received_at: Timestamp,
+    pub time: Timestamp,
+    pub reported_at: Option<Timestamp>,
+    pub content_id: i64,
+    pub sender_id: i64,
+    pub run_id: Option<i64>,
+    pub kind: Kind,
+    pub source: Option<Source>,
+    pub late: bool,
+    pub transition: Transition,
+    pub hash8: i64,
+}
+
+/// The columns of [`NarrowEntry`] as one text per row: SQLite builds it, so that a row costs no hop
+/// of its own. Missing integers are empty.
+pub const PACKED_COLUMNS: &str = "format('%d,%d,%d,%d,%s,%d,%d,%s,%d,%s,%d,%d,%d', h.seq, h.host_id, \
+     h.received_at, h.lag, coalesce(h.ahead, ''), h.content_id, h.sender_id, \
+     coalesce(h.run_id, ''), h.kind, coalesce(h.source, ''), h.late, h.transition, h.hash8)";
+
+impl NarrowEntry {
+    /// Reads one packed row; `None` if it is not one (a damaged database).
+    pub fn unpack(text: &str) -> Option<Self> {
+        let mut columns = text.split(',').map(|column| {
+            if column.is_empty() { Some(None) } else { column.parse::<i64>().ok().map(Some) }
+        });
+        let mut next = || columns.next().flatten();
+        let id = next()?? as u64;
+        let host_id = next()??;
+        let received_at = next()??;
+        let time = received_at.checked_sub(next()??)?;
+        let ahead = next()?;
+        Some(Self {
+            id,
+            host_id,
+            received_at: Timestamp(received_at),
+            time: Timestamp(time),
+            reported_at: ahead.map(|ahead| Timestamp(time + ahead)),
+            content_id: next()??,
+            sender_id: next()??,
+            run_id: next()?,
+            kind: Kind::from_code(next()??)?,
+            source: match next()? {
+                Some(code) => Some(Source::from_code(code)?),
+                None => None,
+            },
+            late: next()?? != 0,
+            transition: Transition::from_code(next()??)?,
+            hash8: next()??,
+        })
+    }
+
+    /// Appends the row as a JSON array, in the order of `INSERT_HISTORY`'s columns.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        let time = self.time.0;
+        let columns = (
+            self.id,
+            self.host_id,
+            self.received_at.0,
+            self.received_at.0 - time,
+            self.reported_at.map(|reported| reported.0 - time),
+            self.content_id,
+            self.sender_id,
+            self.run_id,
+            self.kind.code(),
+            self.source.map(Source::code),
+            i64::from(self.late),
+            self.transition.code(),
+            self.hash8,
+        );
+        serde_json::to_writer(out, &columns).expect("integers are JSON");
+    }
+}
+
+/// The content columns, in the order of the table, as a JSON array for `INSERT_CONTENT`.
+pub fn content_json(id: i64, digest: &ContentDigest, content: &Content) -> Value {
+    let time = |time: Option<Timestamp>| time.map(|time| time.0);
+    let json = |value: Option<String>| value.map_or(Value::Null, Value::String);
+    serde_json::json!([
+        id,
+        crate::domain::line::hex(digest),
+        content.status.map(Status::code),
+        json(content.changed_files.as_ref().map(|files| to_json(files))),
+        content.declared_count,
+        content.max_age,
+        i64::from(content.max_age_sent),
+        content.project_name,
+        content.repo_name,
+        content.server_type,
+        content.environment,
+        content.validation_status.map(ValidationStatus::code),
+        content.validation_message,
+        content.commit_sha,
+        content.branch,
+        content.updated_by,
+        time(content.last_pipeline_run),
+        time(content.last_cron_check),
+        json(content.labels.as_ref().map(|labels| to_json(labels))),
+        content.reason,
+        content.detail,
+    ])
+}
+
+fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("only string keys")
+}
+
+/// Selects what [`content_from_row`] reads.
+pub const CONTENT_COLUMNS: &str = "id, status, changed_files, declared_count, max_age, \
+     max_age_sent, project_name, repo_name, server_type, environment, validation_status, \
+     validation_message, commit_sha, branch, updated_by, last_pipeline_run, last_cron_check, \
+     labels, reason, detail";
+
+/// Reads a row of [`CONTENT_COLUMNS`].
+pub fn content_from_row(row: &SqliteRow) -> Result<(i64, Content), sqlx::Error> {
+    let time = |column| row.try_get::<Option<i64>, _>(column).map(|t| t.map(Timestamp));
+    let count = |column| row.try_get::<Option<i64>, _>(column).map(|n| n.map(|n| n as u32));
+    let files: Option<String> = row.try_get(2)?;
+    let labels: Option<String> = row.try_get(17)?;
+    let content = Content {
+        status: row.try_get::<Option<i64>, _>(1)?.and_then(Status::from_code),
+        changed_files: files.map(|json| files_from_json(&json)).transpose()?,
+        declared_count: count(3)?,
+        max_age: count(4)?,
+        max_age_sent: row.try_get::<i64, _>(5)? != 0,
+        project_name: row.try_get(6)?,
+        repo_name: row.try_get(7)?,
+        server_type: row.try_get(8)?,
+        environment: row.try_get(9)?,
+        validation_status: row
+            .try_get::<Option<i64>, _>(10)?
+            .and_then(ValidationStatus::from_code),
+        validation_message: row.try_get(11)?,
+        commit_sha: row.try_get(12)?,
+        branch: row.try_get(13)?,
+        updated_by: row.try_get(14)?,
+        last_pipeline_run: time(15)?,
+        last_cron_check: time(16)?,
+        labels: labels.map(|json| labels_from_json(&json)).transpose()?.flatten(),
+        reason: row.try_get(18)?,
+        detail: row.try_get(19)?,
+    };
+    Ok((row.try_get(0)?, content))
+}
+
+fn damaged(what: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("content.{what} is damaged").into())
+}
+
+fn files_from_json(json: &str) -> Result<Vec<ChangedFile>, sqlx::Error> {
+    let list: Vec<Value> = serde_json::from_str(json).map_err(|_| damaged("changed_files"))?;
+    list.into_iter()
+        .map(|element| match element {
+            Value::String(path) => Some(ChangedFile { path, detail: None }),
+            Value::Object(object) => {
+                let text = |key: &str| object.get(key).and_then(Value::as_str);
+                let detail = FileDetail {
+                    kind: text("kind").and_then(FileKind::from_word),
+                    sha256: text("sha256").map(str::to_owned),
+                };
+                Some(ChangedFile { path: text("path")?.to_owned(), detail: Some(detail) })
+            }
+            _ => None,
+        })
+        .collect::<Option<_>>()
+        .ok_or_else(|| damaged("changed_files"))
+}
+
+fn labels_from_json(json: &str) -> Result<Option<Labels>, sqlx::Error> {
+    let map: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(json).map_err(|_| damaged("labels"))?;
+    Ok(Labels::new(map.into_iter().collect()))
+}
+
+/// A host's state as a JSON array, in the order of `UPSERT_STATE`'s columns.
+pub fn write_state_json(state: &HostState, out: &mut Vec<u8>) {
+    fn id<T>(word: Option<&crate::domain::state::Word<T>>) -> Option<u64> {
+        word.map(|word| word.place.id)
+    }
+    let columns = (
+        state.host_id,
+        state.reports,
+        state.first_time.0,
+        state.status_in_force().code(),
+        state.newest.place.id,
+        id(state.deployment.as_ref()),
+        id(state.check.as_ref()),
+        id(state.status.as_ref()),
+        id(state.check_status.as_ref()),
+        id(state.files.as_ref()),
+    );
+    let more = (
+        state.synced.map(|place| place.id),
+        state.drifted.map(|place| place.id),
+        state.drift_start.map(|place| place.id),
+        state.newest_legacy_id,
+        state.legacy_reports,
+        state.last_pipeline_run.map(|time| time.0),
+        state.last_cron_check.map(|time| time.0),
+        state.max_reported_at.map(|time| time.0),
+    );
+    // Two tuples, because serde's end at 16; joined into one flat array.
+    serde_json::to_writer(&mut *out, &columns).expect("integers are JSON");
+    out.pop();
+    out.push(b',');
+    let start = out.len();
+    serde_json::to_writer(&mut *out, &more).expect("integers are JSON");
+    out.remove(start);
+}
