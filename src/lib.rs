@@ -2,7 +2,10 @@
 //! matches Git and what has happened since. `docs/ARCHITECTURE.md` draws the house.
 
 pub mod board;
+pub mod commands;
+pub mod config;
 pub mod domain;
+pub mod http;
 pub mod ingest;
 pub mod recorder;
 pub mod store;

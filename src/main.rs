@@ -1,1 +1,99 @@
-fn main() {}
+//! The binary: parse the command line, run the command, turn its outcome into an exit code
+//! (0 done, 1 failed, 2 a setting or argument is wrong).
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use gitops_status_server::commands::{self, Failure};
+use gitops_status_server::config::{Cli, Command, LogFormat};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error)
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return wrong_setting(&first_line(&error.to_string())),
+    };
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    match prepare(&command) {
+        Ok(()) => exit_code(run(command)),
+        Err(problem) => wrong_setting(&problem),
+    }
+}
+
+/// Judges the settings and starts the log, before anything is touched.
+fn prepare(command: &Command) -> Result<(), String> {
+    match command {
+        Command::Serve(args) => {
+            args.check()?;
+            log_to_stderr(args.log_format)
+        }
+        Command::Import(args) => {
+            args.database.check()?;
+            log_to_stderr(LogFormat::Text)
+        }
+        Command::Export(args) => {
+            args.database.check()?;
+            log_to_stderr(LogFormat::Text)
+        }
+        Command::Openapi | Command::Healthcheck(_) => Ok(()),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Openapi => commands::openapi::run(),
+        Command::Healthcheck(args) => commands::healthcheck::run(&args),
+        Command::Serve(args) => actix_web::rt::System::new().block_on(commands::serve::run(args)),
+        Command::Import(args) => actix_web::rt::System::new().block_on(commands::import::run(args)),
+        Command::Export(args) => actix_web::rt::System::new().block_on(commands::export::run(args)),
+    }
+}
+
+fn exit_code(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("gitops-status-server: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wrong_setting(problem: &str) -> ExitCode {
+    eprintln!("gitops-status-server: {problem}");
+    ExitCode::from(2)
+}
+
+/// clap explains at length; an operator's log wants the line that names the setting.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or("wrong arguments");
+    format!("{}; see --help", line.trim_start_matches("error: "))
+}
+
+/// Our own words at info; the libraries' only when something is wrong.
+const LOG_DEFAULT: &str = "warn,gitops_status_server=info";
+
+/// Starts the log; a `RUST_LOG` that cannot be parsed is an error that says so.
+fn log_to_stderr(format: LogFormat) -> Result<(), String> {
+    let directives = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
+    let directives = match directives.as_deref() {
+        None | Some("info") => LOG_DEFAULT,
+        Some(directives) => directives,
+    };
+    let filter = EnvFilter::try_new(directives).map_err(|error| format!("RUST_LOG: {error}"))?;
+    let ansi = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi);
+    let log = log.with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

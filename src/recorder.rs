@@ -213,7 +213,8 @@ impl Task {
 
     /// Takes what waits, writes it, answers.
     async fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
-        let (mut records, mut rejections, mut listed, mut probes) = (vec![], vec![], vec![], vec![]);
+        let (mut records, mut rejections, mut listed, mut probes) =
+            (vec![], vec![], vec![], vec![]);
         let mut reports = 0;
         let mut next = Some(first);
         while let Some(job) = next {

@@ -52,6 +52,8 @@ pub struct HostState {
     pub check_status: Option<Word<Status>>,
     /// The newest report that spoke of files; they are in force.
     pub files: Option<Word<Arc<Content>>>,
+    /// The newest report that said status or files.
+    pub word: Option<Word<Arc<Content>>>,
     /// Newest of pipeline reports' times and what imports carried.
     pub last_pipeline_run: Option<Timestamp>,
     /// Newest of checks' times and what imports carried.
@@ -174,6 +176,7 @@ impl HostState {
             status: None,
             check_status: None,
             files: None,
+            word: None,
             last_pipeline_run: None,
             last_cron_check: None,
             synced: None,
@@ -241,8 +244,12 @@ impl HostState {
         }
         let of_kind = if deployment { &mut self.deployment } else { &mut self.check };
         set_newer(of_kind, place, || content.clone());
-        if speaks_of_files(report.source, content) {
+        let speaks_of_files = speaks_of_files(report.source, content);
+        if speaks_of_files {
             set_newer(&mut self.files, place, || content.clone());
+        }
+        if speaks_of_files || content.status.is_some() {
+            set_newer(&mut self.word, place, || content.clone());
         }
         if let Some(status) = content.status {
             set_newer(&mut self.status, place, || status);
@@ -294,6 +301,11 @@ impl HostState {
     /// The content whose files are in force.
     pub fn files_in_force(&self) -> Option<&Content> {
         self.files.as_ref().map(|word| &*word.value)
+    }
+
+    /// The count declared by the report that last said status or files (v1's `drift_count`).
+    pub fn declared_count(&self) -> Option<u32> {
+        self.word.as_ref().and_then(|word| word.value.declared_count)
     }
 
     /// Whether only v1 clients have reported this host.

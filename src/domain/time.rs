@@ -2,9 +2,7 @@
 //!
 //! Source of the input formats: contract section 3 ("Times in") and section 6 (`from`, `to`).
 
-use chrono::{
-    DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc,
-};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
 use std::fmt;
 
 /// Microseconds since 1970-01-01T00:00:00Z. Displays as RFC 3339 UTC with `Z`; a fraction only if

@@ -1,6 +1,6 @@
 //! A batch being folded in memory, before anything is written.
 
-use super::{AHEAD_TOLERANCE, RecordError, Receipt, Submission, Task};
+use super::{AHEAD_TOLERANCE, Receipt, RecordError, Submission, Task};
 use crate::domain::content::ContentDigest;
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;

@@ -43,6 +43,12 @@ pub enum OpenError {
         "{path}: written by a newer version (schema {found}, this program knows {known}); run the newer program"
     )]
     Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("{path}: {cause}; is DATABASE_URL right?")]
+    Missing { path: PathBuf, cause: std::io::Error },
+    #[error(
+        "{path}: schema {found} is older than this program's ({known}); start the server once to bring it up to date"
+    )]
+    Older { path: PathBuf, found: i64, known: i64 },
     #[error("{path}: {cause}")]
     Migration { path: PathBuf, cause: refinery::Error },
     #[error("{path}: {cause}")]
@@ -143,7 +149,23 @@ pub async fn create_or_check(location: &Location) -> Result<(), OpenError> {
     renamed.map_err(no_folder)
 }
 
-async fn check_and_migrate(location: &Location) -> Result<(), OpenError> {
+/// Checks that there is a database of ours with the schema of this program, and changes nothing.
+pub async fn check_only(location: &Location) -> Result<(), OpenError> {
+    let path = &location.path;
+    match std::fs::metadata(path) {
+        Ok(file) if file.len() == 0 => return Err(OpenError::Empty(path.clone())),
+        Ok(_) => {}
+        Err(cause) => return Err(OpenError::Missing { path: path.clone(), cause }),
+    }
+    let (found, known) = check(location).await?;
+    if found < known {
+        return Err(OpenError::Older { path: path.clone(), found, known });
+    }
+    Ok(())
+}
+
+/// Whose file it is; answers the schema's version in it and the newest one known.
+async fn check(location: &Location) -> Result<(i64, i64), OpenError> {
     let path = &location.path;
     let damaged = |cause| OpenError::Damaged { path: path.clone(), cause };
     let mut reader = location.open_reader().await.map_err(damaged)?;
@@ -157,11 +179,18 @@ async fn check_and_migrate(location: &Location) -> Result<(), OpenError> {
     if found > known {
         return Err(OpenError::Newer { path: path.clone(), found, known });
     }
+    Ok((found, known))
+}
+
+async fn check_and_migrate(location: &Location) -> Result<(), OpenError> {
+    let path = &location.path;
+    let (found, known) = check(location).await?;
     if found == known {
         return Ok(());
     }
-    let mut writer = location.open_writer().await.map_err(damaged)?;
+    let failed = |cause| OpenError::Database { path: path.clone(), cause };
+    let mut writer = location.open_writer().await.map_err(failed)?;
     let migrated = migrate::run(&mut writer).await;
-    writer.close().await.map_err(damaged)?;
+    writer.close().await.map_err(failed)?;
     migrated.map_err(|cause| OpenError::Migration { path: path.clone(), cause })
 }

@@ -73,10 +73,7 @@ impl Dictionary {
         let hosts = hosts.await?;
         let ids = rows.iter().map(|row| row.sender_id);
         let senders = look_up(connection, &self.senders, ids, SENDERS_BY_ID, |row| {
-            Ok(Arc::new(Sender {
-                reported_by: row.try_get(1)?,
-                remote_address: row.try_get(2)?,
-            }))
+            Ok(Arc::new(Sender { reported_by: row.try_get(1)?, remote_address: row.try_get(2)? }))
         });
         let senders = senders.await?;
         let runs = self.runs(connection, rows.iter().filter_map(|row| row.run_id)).await?;

@@ -192,11 +192,7 @@ fn page_sql(request: &PageRequest) -> String {
 impl Readers {
     /// One page of entries in the order asked for. `density` is how many microseconds pass, on
     /// average, between two entries of the hosts asked for; it only sizes windows.
-    pub async fn page(
-        &self,
-        request: &PageRequest,
-        density: i64,
-    ) -> Result<Vec<Entry>, ReadError> {
+    pub async fn page(&self, request: &PageRequest, density: i64) -> Result<Vec<Entry>, ReadError> {
         let mut reader = self.acquire(READ_DEADLINE).await?;
         reader
             .ask(async |connection| {

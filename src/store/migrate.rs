@@ -16,7 +16,8 @@ pub async fn run(connection: &mut SqliteConnection) -> Result<(), refinery::Erro
 
 /// The schema's version in the database (0 for none) and the newest this program knows.
 pub async fn versions(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
-    let known = embedded::migrations::runner().get_migrations().iter().map(Migration::version).max();
+    let known =
+        embedded::migrations::runner().get_migrations().iter().map(Migration::version).max();
     let newest = sqlx::query("SELECT max(version) FROM refinery_schema_history");
     let found: Option<i64> = newest.fetch_one(connection).await?.get(0);
     Ok((found.unwrap_or(0), known.map_or(0, i64::from)))

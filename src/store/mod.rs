@@ -13,9 +13,9 @@ mod readers;
 mod rows;
 mod writer;
 
-pub use connect::{Location, OpenError, create_or_check};
+pub use connect::{Location, OpenError, check_only, create_or_check};
 pub use dictionary::Dictionary;
 pub use history::{Filters, Hosts, Order, PageRequest, Window};
 pub use readers::{READ_DEADLINE, ReadError, Readers};
 pub use rows::NarrowEntry;
-pub use writer::{Batch, CommitError, KeyRecord, Loaded, Rejection, Twin, Writer};
+pub use writer::{Batch, CommitError, KeyRecord, Loaded, REJECTIONS_KEPT, Rejection, Twin, Writer};

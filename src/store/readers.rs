@@ -26,6 +26,13 @@ pub enum ReadError {
     Database(#[from] sqlx::Error),
 }
 
+impl ReadError {
+    /// The task that asked was cancelled.
+    pub fn cancelled() -> Self {
+        Self::Database(sqlx::Error::PoolClosed)
+    }
+}
+
 /// A small pool of read-only connections; cheap to clone handles of it around in an `Arc`.
 #[derive(Debug)]
 pub struct Readers {
@@ -73,12 +80,22 @@ impl Readers {
         Ok(Reader { timed: Some(timed), clean: true, readers: self, _permit: permit })
     }
 
+    /// Closes the idle connections and waits until they are closed, so that the writer, closing
+    /// last, can fold the WAL back into the file.
+    pub async fn close(&self) {
+        use sqlx::Connection;
+        self.permits.close();
+        let idle = std::mem::take(&mut *self.idle.lock().expect("no panic holds this lock"));
+        for timed in idle {
+            let _ = timed.connection.close().await;
+        }
+    }
+
     async fn open(&self) -> Result<Timed, sqlx::Error> {
         let mut connection = self.location.open_reader().await?;
         let deadline = Arc::new(AtomicU64::new(u64::MAX));
         let (limit, started) = (deadline.clone(), self.started);
-        let in_time =
-            move || started.elapsed().as_millis() as u64 <= limit.load(Ordering::Relaxed);
+        let in_time = move || started.elapsed().as_millis() as u64 <= limit.load(Ordering::Relaxed);
         connection.lock_handle().await?.set_progress_handler(STEPS_PER_LOOK, in_time);
         Ok(Timed { connection, deadline })
     }
@@ -109,7 +126,9 @@ impl Reader<'_> {
                 Ok(value)
             }
             Err(error)
-                if error.as_database_error().is_some_and(|e| e.code().as_deref() == Some(INTERRUPTED)) =>
+                if error
+                    .as_database_error()
+                    .is_some_and(|e| e.code().as_deref() == Some(INTERRUPTED)) =>
             {
                 self.clean = true;
                 Err(ReadError::TooSlow)

@@ -144,9 +144,7 @@ pub fn content_from_row(row: &SqliteRow) -> Result<(i64, Content), sqlx::Error> 
         repo_name: row.try_get(7)?,
         server_type: row.try_get(8)?,
         environment: row.try_get(9)?,
-        validation_status: row
-            .try_get::<Option<i64>, _>(10)?
-            .and_then(ValidationStatus::from_code),
+        validation_status: row.try_get::<Option<i64>, _>(10)?.and_then(ValidationStatus::from_code),
         validation_message: row.try_get(11)?,
         commit_sha: row.try_get(12)?,
         branch: row.try_get(13)?,

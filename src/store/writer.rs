@@ -163,7 +163,7 @@ SELECT t.host_id, o.server_group, o.host, t.reports, t.first_time, t.newest_lega
        t.legacy_reports, t.last_pipeline_run, t.last_cron_check, t.max_reported_at,
        t.newest_seq, n.time, n.content_id, n.run_id,
        t.deployment_seq, d.time, d.content_id, t.check_seq, k.time, k.content_id,
-       t.files_seq, f.time, f.content_id, t.status_seq, s.time, t.status,
+       t.files_seq, f.time, f.content_id, t.status_seq, s.time, t.status, s.content_id,
        t.check_status_seq, w.time, (SELECT c.status FROM content c WHERE c.id = w.content_id),
        t.synced_seq, y.time, t.drifted_seq, r.time, t.drift_start_seq, x.time
 FROM current_state t
@@ -205,10 +205,8 @@ UNION ALL
 SELECT seq, content_id, run_id FROM drift_history
     WHERE host_id = $1 AND reported_at = $3 AND ahead > 0 AND source = $2
 ORDER BY seq";
-const IMPORTS: &str =
-    "SELECT seq, content_id, run_id FROM drift_history WHERE host_id = $1 AND source = 4 ORDER BY seq";
-const KEY: &str =
-    "SELECT body, ids, received_at FROM idempotency WHERE token = $1 AND key = $2";
+const IMPORTS: &str = "SELECT seq, content_id, run_id FROM drift_history WHERE host_id = $1 AND source = 4 ORDER BY seq";
+const KEY: &str = "SELECT body, ids, received_at FROM idempotency WHERE token = $1 AND key = $2";
 const KNOWN_NUMBERS: &str = "
 SELECT 0, digest, NULL, id FROM content WHERE digest IN (SELECT value FROM json_each($1))
 UNION ALL
@@ -268,7 +266,27 @@ impl Writer {
         dictionary: Arc<Dictionary>,
         new_origin: &str,
     ) -> Result<(Self, Loaded), sqlx::Error> {
-        let mut writer = Self {
+        let mut writer = Self::closed(location, dictionary);
+        let connection = writer.connection().await?;
+        if sqlx::query(SIZE).fetch_optional(&mut *connection).await?.is_none() {
+            sqlx::query(INSERT_HEAD).bind(new_origin).execute(connection).await?;
+        }
+        let loaded = writer.load().await?;
+        Ok((writer, loaded))
+    }
+
+    /// Reads what [`Writer::open`] loads, without writing and without keeping a connection.
+    pub async fn look(
+        location: &Location,
+        dictionary: &Arc<Dictionary>,
+    ) -> Result<Loaded, sqlx::Error> {
+        let mut writer = Self::closed(location, dictionary.clone());
+        writer.connection = Some(location.open_reader().await?);
+        writer.load().await
+    }
+
+    fn closed(location: &Location, dictionary: Arc<Dictionary>) -> Self {
+        Self {
             location: location.clone(),
             connection: None,
             dictionary,
@@ -276,13 +294,7 @@ impl Writer {
             contents: Numbers::new(0),
             senders: Numbers::new(0),
             runs: Numbers::new(0),
-        };
-        let connection = writer.connection().await?;
-        if sqlx::query(SIZE).fetch_optional(&mut *connection).await?.is_none() {
-            sqlx::query(INSERT_HEAD).bind(new_origin).execute(connection).await?;
         }
-        let loaded = writer.load().await?;
-        Ok((writer, loaded))
     }
 
     async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
@@ -303,7 +315,7 @@ impl Writer {
         let mut contents = HashSet::new();
         let mut runs = HashSet::new();
         for row in &rows {
-            for column in [12, 16, 19, 22] {
+            for column in [12, 16, 19, 22, 26] {
                 contents.extend(row.try_get::<Option<i64>, _>(column)?);
             }
             runs.extend(row.try_get::<Option<i64>, _>(13)?);
@@ -340,9 +352,8 @@ impl Writer {
         let connection = self.connection().await?;
         let query = sqlx::query(NEIGHBOURS).bind(host).bind(at.time.0).bind(at.id as i64);
         let row = query.fetch_one(&mut *connection).await?;
-        let status = placed(&row, 1)?.and_then(|(place, code)| {
-            Some(Word { place, value: Status::from_code(code)? })
-        });
+        let status = placed(&row, 1)?
+            .and_then(|(place, code)| Some(Word { place, value: Status::from_code(code)? }));
         let files = match placed(&row, 2)? {
             None => None,
             Some((place, id)) => {
@@ -475,7 +486,8 @@ impl Writer {
 
     /// Looks up, in one query, the numbers of what this batch refers to and memory does not hold.
     async fn learn_numbers(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
-        let (mut contents, mut senders, mut runs) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut contents, mut senders, mut runs) =
+            (HashSet::new(), HashSet::new(), HashSet::new());
         for (entry, _, digest, _) in &batch.entries {
             if !self.contents.known.contains_key(digest) {
                 contents.insert(hex(digest));
@@ -597,7 +609,8 @@ impl Statements {
         let hosts: Vec<_> =
             batch.new_hosts.iter().map(|(id, key)| (id, &*key.server_group, &*key.host)).collect();
         let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
-        let plain = hosts.is_empty() && contents.is_empty() && senders.is_empty() && runs.is_empty();
+        let plain =
+            hosts.is_empty() && contents.is_empty() && senders.is_empty() && runs.is_empty();
         Self {
             sql: commit_sql(plain, asides),
             history: close_array(history),
@@ -654,10 +667,7 @@ type RejectionRow<'a> = (i64, i64, &'a Option<String>, &'a Option<String>, &'a s
 
 fn rejections_json(rejections: &[Rejection]) -> Vec<RejectionRow<'_>> {
     let row = |r: &'_ Rejection| (r.time.0, r.source.code());
-    rejections
-        .iter()
-        .map(|r| (row(r).0, row(r).1, &r.server_group, &r.host, &*r.reason))
-        .collect()
+    rejections.iter().map(|r| (row(r).0, row(r).1, &r.server_group, &r.host, &*r.reason)).collect()
 }
 
 /// Whether SQLite refused the commit as such (busy, full), so that surely nothing was stored.
@@ -704,14 +714,22 @@ fn state_from_row(
         let content = number(column + 2)?.and_then(|id| contents.get(&id).cloned());
         Ok(place(column)?.zip(content).map(|(place, value)| Word { place, value }))
     };
-    let status = |column: usize| -> Result<Option<Word<Status>>, sqlx::Error> {
+    let check_status = |column: usize| -> Result<Option<Word<Status>>, sqlx::Error> {
         let status = number(column + 2)?.and_then(Status::from_code);
         Ok(place(column)?.zip(status).map(|(place, value)| Word { place, value }))
     };
     let missing = || sqlx::Error::Decode("current_state names an entry that is missing".into());
     let newest = content(10)?.ok_or_else(missing)?;
     let run = number(13)?.and_then(|id| runs.get(&id).cloned());
+    let (files, status) = (content(20)?, status_and_content(row, contents)?);
+    // The newer of the two: the report that last said status or files.
+    let word = match (&files, &status) {
+        (Some(files), Some((_, said))) if said.place > files.place => Some(said.clone()),
+        (None, Some((_, said))) => Some(said.clone()),
+        (files, _) => (*files).clone(),
+    };
     Ok(HostState {
+        word,
         host_id: row.try_get(0)?,
         key: HostKey::new(&row.try_get::<String, _>(1)?, &row.try_get::<String, _>(2)?),
         reports: row.try_get::<i64, _>(3)? as u64,
@@ -724,11 +742,30 @@ fn state_from_row(
         newest: Word { place: newest.place, value: (newest.value, run) },
         deployment: content(14)?,
         check: content(17)?,
-        files: content(20)?,
-        status: status(23)?,
-        check_status: status(26)?,
-        synced: place(29)?,
-        drifted: place(31)?,
-        drift_start: place(33)?,
+        files,
+        status: status.map(|(status, _)| status),
+        check_status: check_status(27)?,
+        synced: place(30)?,
+        drifted: place(32)?,
+        drift_start: place(34)?,
     })
+}
+
+/// What a row of [`STATES`] says of the newest status: the word itself, and the content it was in.
+type SaidStatus = (Word<Status>, Word<Arc<Content>>);
+
+fn status_and_content(
+    row: &SqliteRow,
+    contents: &HashMap<i64, Arc<Content>>,
+) -> Result<Option<SaidStatus>, sqlx::Error> {
+    let number = |column: usize| row.try_get::<Option<i64>, _>(column);
+    let (Some(id), Some(time), Some(code), Some(content)) =
+        (number(23)?, number(24)?, number(25)?, number(26)?)
+    else {
+        return Ok(None);
+    };
+    let place = Place { time: Timestamp(time), id: id as u64 };
+    let word = Status::from_code(code).map(|value| Word { place, value });
+    let content = contents.get(&content).map(|content| Word { place, value: content.clone() });
+    Ok(word.zip(content))
 }

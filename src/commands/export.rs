@@ -1,0 +1,82 @@
+//! `export`: the rows of `/history?format=csv|ndjson` into a file.
+
+use super::{Failure, system_clock};
+use crate::board::Board;
+use crate::config::ExportArgs;
+use crate::http::Params;
+use crate::http::history::{HistoryQuery, Walk, hosts_filter};
+use crate::store::{Dictionary, Location, Readers, Writer, check_only};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Writes the file; an existing one is replaced only when the new one is complete.
+pub async fn run(args: ExportArgs) -> Result<(), Failure> {
+    let location = Location::parse(&args.database.database_url)?;
+    check_only(&location).await?;
+    let dictionary = Arc::new(Dictionary::default());
+    let loaded = Writer::look(&location, &dictionary).await?;
+    let board = Board::default();
+    board.replace(loaded.hosts, loaded.size);
+    let mut params = Params::new(args.pairs());
+    let hosts = hosts_filter(&params);
+    let query = HistoryQuery::of(&mut params, &hosts, system_clock()(), &board);
+    if let Some(error) = params.errors.first() {
+        return Err(format!("--{}: {}", error.field.replace('_', "-"), error.message).into());
+    }
+    let expected = if args.is_whole() { Some(loaded.size) } else { None };
+    let readers = Arc::new(Readers::new(&location, dictionary, 2));
+    let walk = Walk::new(readers, query, args.format.into(), loaded.origin);
+    match &args.output {
+        Some(path) => to_file(walk, path, expected).await,
+        None => to_stdout(walk).await,
+    }
+}
+
+async fn to_stdout(mut walk: Walk) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    while let Some(chunk) = walk.next_chunk().await? {
+        match stdout.write_all(&chunk) {
+            // The reader (head, less) has seen enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other?,
+        }
+    }
+    stdout.flush()?;
+    Ok(())
+}
+
+async fn to_file(mut walk: Walk, path: &Path, expected: Option<u64>) -> Result<(), Failure> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let named = |error: std::io::Error| format!("{}: {error}", part.display());
+    let mut file = BufWriter::new(File::create(&part).map_err(named)?);
+    let bar = progress(expected);
+    while let Some(chunk) = walk.next_chunk().await? {
+        file.write_all(&chunk).map_err(named)?;
+        bar.set_position(walk.rows);
+    }
+    let file = file.into_inner().map_err(|error| named(error.into_error()))?;
+    file.sync_all().map_err(named)?;
+    std::fs::rename(&part, path).map_err(named)?;
+    bar.finish_and_clear();
+    eprintln!("{}: {} rows", path.display(), walk.rows);
+    Ok(())
+}
+
+/// A bar where the number of rows is known, a counter where it is not; nothing off a terminal.
+fn progress(expected: Option<u64>) -> ProgressBar {
+    let (bar, template) = match expected {
+        Some(rows) => {
+            (ProgressBar::new(rows), "{bar:40} {human_pos} of {human_len} rows, {eta} left")
+        }
+        None => (ProgressBar::no_length(), "{spinner} {human_pos} rows"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

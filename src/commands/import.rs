@@ -1,0 +1,82 @@
+//! `import FILE`, and the import of `STATUS_FILE` at the first start: one way for both.
+
+use super::{Database, Failure, system_clock};
+use crate::config::ImportArgs;
+use crate::domain::max_age::StaleAfter;
+use crate::domain::report::Sender;
+use crate::ingest::status_file;
+use crate::recorder::Submission;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What an import did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Imported {
+    /// Servers taken over.
+    pub recorded: usize,
+    /// Servers that had been taken over before.
+    pub known: usize,
+}
+
+/// Imports a file by hand.
+pub async fn run(args: ImportArgs) -> Result<(), Failure> {
+    let ages = args.database.stale_after()?;
+    let path = &args.file;
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    // Read before anything is created: a broken file changes nothing.
+    let reports = status_file::parse(&bytes, &ages);
+    let reports = reports.map_err(|problem| broken(path, &problem))?;
+    let database = Database::open(&args.database.database_url, system_clock()).await?;
+    let imported = record(reports, bytes.len(), &database).await;
+    database.close().await;
+    let Imported { recorded, known } = imported?;
+    println!("{}: {recorded} recorded, {known} known already", path.display());
+    Ok(())
+}
+
+/// Imports `STATUS_FILE` into an empty database. A missing or empty file is a fresh start; a broken
+/// one stops the start.
+pub(super) async fn first_start(
+    path: &Path,
+    database: &Database,
+    ages: &StaleAfter,
+) -> Result<(), Failure> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            tracing::info!(file = %path.display(), "no STATUS_FILE: a fresh start");
+            return Ok(());
+        }
+        Err(error) => return Err(format!("STATUS_FILE {}: {error}", path.display()).into()),
+    };
+    let reports = status_file::parse(&bytes, ages);
+    let reports = reports.map_err(|problem| format!("STATUS_FILE {}", broken(path, &problem)))?;
+    let imported = record(reports, bytes.len(), database).await?;
+    tracing::info!(file = %path.display(), servers = imported.recorded, "STATUS_FILE imported");
+    Ok(())
+}
+
+fn broken(path: &Path, problem: &str) -> String {
+    format!("{}: {problem}; nothing was imported", path.display())
+}
+
+/// All servers of a file in one transaction.
+async fn record(
+    reports: Vec<crate::domain::report::Report>,
+    bytes: usize,
+    database: &Database,
+) -> Result<Imported, Failure> {
+    if reports.is_empty() {
+        return Ok(Imported { recorded: 0, known: 0 });
+    }
+    let submission = Submission {
+        reports,
+        sender: Arc::new(Sender::default()),
+        create_hosts: true,
+        key: None,
+        bytes: bytes.min(crate::recorder::QUEUE_MAX_BYTES),
+    };
+    let receipts = database.recorder.record(submission).await?;
+    let known = receipts.iter().filter(|receipt| receipt.duplicate).count();
+    Ok(Imported { recorded: receipts.len() - known, known })
+}

@@ -1,0 +1,69 @@
+//! Wiring: each subcommand puts the rooms together. Here, and only here, the machine is asked for
+//! the time, the environment and sockets.
+
+pub mod export;
+pub mod healthcheck;
+pub mod import;
+pub mod openapi;
+pub mod serve;
+
+use crate::board::Board;
+use crate::domain::time::Timestamp;
+use crate::recorder::{Clock, Recorder};
+use crate::store::{Dictionary, Location, OpenError, Readers, create_or_check};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Connections that read raw history at once.
+const READER_CONNECTIONS: usize = 4;
+
+/// Why a command failed: one line for the operator (each error below says what to do).
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The machine's clock.
+pub fn system_clock() -> Clock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    Arc::new(|| Timestamp(chrono::Utc::now().timestamp_micros()))
+}
+
+/// An open database: the write path, the reading side, and every host's state.
+pub struct Database {
+    /// Records.
+    pub recorder: Recorder,
+    /// Answers about raw history.
+    pub readers: Arc<Readers>,
+    /// Every host's state.
+    pub board: Arc<Board>,
+    task: JoinHandle<()>,
+}
+
+impl Database {
+    /// Opens (or creates) the database and starts its recorder.
+    pub async fn open(url: &str, clock: Clock) -> Result<Self, Failure> {
+        let location = Location::parse(url)?;
+        create_or_check(&location).await?;
+        let dictionary = Arc::new(Dictionary::default());
+        let readers = Arc::new(Readers::new(&location, dictionary.clone(), READER_CONNECTIONS));
+        let board = Arc::new(Board::default());
+        let origin = new_origin()?;
+        let started = Recorder::start(&location, dictionary, &origin, board.clone(), clock).await;
+        let failed = |cause| OpenError::Database { path: location.path.clone(), cause };
+        let (recorder, task) = started.map_err(failed)?;
+        Ok(Self { recorder, readers, board, task })
+    }
+
+    /// Waits until everything in flight is written and the database is closed. Every other handle
+    /// of the recorder must be gone.
+    pub async fn close(self) {
+        self.readers.close().await;
+        drop(self.recorder);
+        let _ = self.task.await;
+    }
+}
+
+/// A name for a new history: `gitops-status-server/` and 32 hex digits.
+fn new_origin() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no randomness: {error}"))?;
+    Ok(format!("{}/{}", env!("CARGO_PKG_NAME"), crate::domain::line::hex(&bytes)))
+}

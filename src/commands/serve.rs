@@ -1,0 +1,94 @@
+//! `serve`: the server.
+
+use super::{Database, Failure, import, system_clock};
+use crate::config::ServeArgs;
+use crate::http::{self, AppState, Rules};
+use crate::recorder::Clock;
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use std::net::TcpListener;
+use std::time::Duration;
+
+/// How long a kept-alive connection may stay idle.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a request's head may take.
+const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// How long requests in flight may take after a stop signal, in seconds.
+const SHUTDOWN_SECONDS: u64 = 20;
+
+/// Serves until SIGTERM or SIGINT; then finishes what is in flight and closes the database.
+pub async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let address = (args.api_host.as_str(), args.api_port);
+    let listener = TcpListener::bind(address).map_err(|error| {
+        let (host, port) = address;
+        format!("cannot listen on {host}:{port}: {error}; choose another API_HOST or API_PORT")
+    })?;
+    serve_on(listener, args, system_clock(), |_| {}).await
+}
+
+/// Serves on a listener that is already bound, with a clock of the caller's; `more` may add routes
+/// (benches compare with routes of their own).
+pub async fn serve_on(
+    listener: TcpListener,
+    args: ServeArgs,
+    clock: Clock,
+    more: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+) -> Result<(), Failure> {
+    let database = Database::open(&args.database.database_url, clock.clone()).await?;
+    let ages = args.database.stale_after()?;
+    if let Some(file) = args.status_file.as_deref().filter(|file| !file.as_os_str().is_empty())
+        && database.board.size() == 0
+    {
+        import::first_start(file, &database, &ages).await?;
+    }
+    let rules = Rules {
+        stale_after: ages,
+        cron_creates_hosts: args.cron_creates_hosts,
+        max_body_bytes: args.max_body_bytes.0 as usize,
+        trusted_proxies: args.trusted_proxies.0.clone(),
+    };
+    let (recorder, board) = (database.recorder.clone(), database.board.clone());
+    let readers = database.readers.clone();
+    let state = web::Data::new(AppState::new(recorder, board, readers, clock, rules));
+    let hosts = state.board.read().hosts.len();
+    let address = listener.local_addr()?;
+    let app_state = state.clone();
+    let server = HttpServer::new(move || {
+        let app = App::new().app_data(app_state.clone());
+        app.configure(more.clone()).configure(http::routes)
+    })
+    .tcp_nodelay(true)
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEAD_DEADLINE)
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .workers(args.workers())
+    .listen(listener)?
+    .run();
+    tracing::warn!(
+        "no access tokens in this version: whoever reaches this address may report and read"
+    );
+    tracing::info!(%address, hosts, entries = state.board.size(), database = args.database.database_url, "ready");
+    let signals = tokio::spawn(stop_at_signal(server.handle()));
+    let served = server.await;
+    signals.abort();
+    drop(state);
+    database.close().await;
+    tracing::info!("stopped");
+    served.map_err(Into::into)
+}
+
+/// SIGTERM and SIGINT both stop in order; a second one of either does nothing more.
+async fn stop_at_signal(server: ServerHandle) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        tracing::error!("signals cannot be handled; stop the server with SIGKILL, nothing is lost");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in flight"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in flight"),
+    }
+    server.stop(true).await;
+}

@@ -1,0 +1,347 @@
+//! Wire types: what answers look like. They borrow from the domain and live for one answer.
+
+use crate::domain::line::hex;
+use crate::domain::report::{Source, Status, ValidationStatus};
+use crate::domain::state::HostState;
+use crate::domain::time::Timestamp;
+use crate::recorder::Receipt;
+use crate::store::Rejection;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The state of one server. Every key is always there, null when unknown.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StatusRow<'a> {
+    /// Of the newest pipeline report.
+    #[schema(example = "gitops-for-servers")]
+    pub project_name: Option<&'a str>,
+    /// Of the newest pipeline report; the group for a host known only from v1 clients.
+    #[schema(example = "rsyslog")]
+    pub repo_name: Option<&'a str>,
+    #[schema(example = "rsyslog-prod")]
+    pub server_group: &'a str,
+    #[schema(example = "rsyslog")]
+    pub server_type: Option<&'a str>,
+    #[schema(example = "prod")]
+    pub environment: Option<&'a str>,
+    #[schema(example = "rsyslog-01")]
+    pub host: &'a str,
+    /// The newest status said by any source: synced, out_of_sync, failed or unknown.
+    #[schema(value_type = String, example = "synced")]
+    pub status: Status,
+    #[schema(example = 0)]
+    pub changed_files_count: usize,
+    /// Paths of the files that differ.
+    #[schema(example = json!([]))]
+    pub changed_files: Vec<&'a str>,
+    /// passed, failed or skipped.
+    #[schema(value_type = Option<String>, example = "passed")]
+    pub validation_status: Option<ValidationStatus>,
+    #[schema(example = "rsyslog syntax validation passed")]
+    pub validation_message: Option<&'a str>,
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
+    pub last_pipeline_run: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T10:32:00Z")]
+    pub last_cron_check: Option<Timestamp>,
+    /// The deployed commit.
+    #[schema(example = "abc1234567890")]
+    pub commit_sha: Option<&'a str>,
+    #[schema(example = "master")]
+    pub branch: Option<&'a str>,
+    #[schema(example = "woodpecker")]
+    pub updated_by: Option<&'a str>,
+    /// Time of the newest report.
+    #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
+    pub timestamp: Timestamp,
+    /// 0 synced, 1 out_of_sync, 2 failed, 3 unknown.
+    #[schema(example = 0)]
+    pub status_code: i64,
+    /// The paths joined by a comma and a blank.
+    #[schema(example = "")]
+    pub changed_files_text: String,
+    /// First report of the open drift.
+    #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
+    pub drift_since: Option<Timestamp>,
+    /// Seconds since then, cut to whole minutes.
+    #[schema(example = json!(null))]
+    pub drift_age_seconds: Option<i64>,
+    /// Time of the newest report of any source.
+    #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
+    pub last_report: Timestamp,
+    /// 1 if the newest word is older than its max_age.
+    #[schema(example = 0)]
+    pub stale: u8,
+    /// The newest status said by a pipeline or an import.
+    #[schema(value_type = Option<String>, example = "synced")]
+    pub pipeline_status: Option<Status>,
+    /// The newest status said by a check.
+    #[schema(value_type = Option<String>, example = "synced")]
+    pub cron_status: Option<Status>,
+    /// The commit the newest check measured against.
+    #[schema(example = "abc1234567890")]
+    pub checked_commit_sha: Option<&'a str>,
+    /// Of the newest report.
+    #[schema(example = "https://ci.example.org/repos/7/pipeline/42")]
+    pub run_url: Option<&'a str>,
+    /// `name=value`, joined by a comma and a blank; empty without labels.
+    #[schema(example = "team=logging")]
+    pub labels_text: String,
+    /// How many reports were recorded.
+    #[schema(example = 2)]
+    pub reports: u64,
+}
+
+impl<'a> StatusRow<'a> {
+    /// The row of a host at a moment.
+    pub fn of(state: &'a HostState, now: Timestamp) -> Self {
+        let deployment = state.deployment.as_ref().map(|word| &*word.value);
+        let check = state.check.as_ref().map(|word| &*word.value);
+        let files = state.files_in_force();
+        let paths: Vec<&str> =
+            files.map_or(&[][..], |c| c.files()).iter().map(|file| file.path.as_str()).collect();
+        let labels = deployment.or(check).and_then(|content| content.labels.as_ref());
+        let status = state.status_in_force();
+        let newest = state.newest.place.time;
+        Self {
+            project_name: deployment.and_then(|d| d.project_name.as_deref()),
+            repo_name: state.repo_name(),
+            server_group: &state.key.server_group,
+            server_type: deployment.and_then(|d| d.server_type.as_deref()),
+            environment: deployment.and_then(|d| d.environment.as_deref()),
+            host: &state.key.host,
+            status,
+            changed_files_count: paths.len(),
+            changed_files_text: paths.join(", "),
+            changed_files: paths,
+            validation_status: deployment.and_then(|d| d.validation_status),
+            validation_message: deployment.and_then(|d| d.validation_message.as_deref()),
+            last_pipeline_run: state.last_pipeline_run,
+            last_cron_check: state.last_cron_check,
+            commit_sha: deployment.and_then(|d| d.commit_sha.as_deref()),
+            branch: deployment.and_then(|d| d.branch.as_deref()),
+            updated_by: deployment.and_then(|d| d.updated_by.as_deref()),
+            timestamp: newest,
+            status_code: status.code(),
+            drift_since: state.drift_start.map(|place| place.time),
+            drift_age_seconds: state.drift_age_seconds(now),
+            last_report: newest,
+            stale: u8::from(state.is_stale(now)),
+            pipeline_status: deployment.and_then(|d| d.status),
+            cron_status: state.check_status.as_ref().map(|word| word.value),
+            checked_commit_sha: check.and_then(|c| c.commit_sha.as_deref()),
+            run_url: state.newest.value.1.as_ref().and_then(|run| run.run_url.as_deref()),
+            labels_text: labels.map(crate::domain::content::Labels::text).unwrap_or_default(),
+            reports: state.reports,
+        }
+    }
+}
+
+/// The receipt of one report, and what it meant when it came.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReportReceipt<'a> {
+    /// The entry's id in the history, a decimal number.
+    #[schema(example = "1234")]
+    pub id: String,
+    /// The history's name.
+    #[schema(example = "gitops-status-server/5f0c9a3e8b7d4c6f9a1e2b3c4d5e6f70")]
+    pub origin: &'a str,
+    /// The leaf hash of the entry's line (RFC 6962), hex.
+    #[schema(example = "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d")]
+    pub hash: String,
+    /// Whether this very report was there already; nothing was stored then.
+    #[schema(example = false)]
+    pub duplicate: bool,
+    /// Older than the newest of its kind when it came.
+    #[schema(example = false)]
+    pub late: bool,
+    /// What it does at its own place in time: none, opened, changed or closed.
+    #[schema(example = "changed")]
+    pub transition: &'static str,
+    /// Start of the drift that is open now.
+    #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
+    pub drift_since: Option<Timestamp>,
+}
+
+impl<'a> ReportReceipt<'a> {
+    /// The receipt as it goes out.
+    pub fn of(receipt: &Receipt, origin: &'a str) -> Self {
+        Self {
+            id: receipt.id.to_string(),
+            origin,
+            hash: hex(&receipt.hash),
+            duplicate: receipt.duplicate,
+            late: receipt.judgement.late,
+            transition: receipt.judgement.transition.word(),
+            drift_since: receipt.state.drift_start.map(|place| place.time),
+        }
+    }
+}
+
+/// The answer to one report.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReportAnswer<'a, S: ToSchema> {
+    /// Always true.
+    #[schema(example = true)]
+    pub success: bool,
+    #[schema(example = "Status updated successfully")]
+    pub message: &'a str,
+    /// The host's row right after this report.
+    pub status: S,
+    pub report: ReportReceipt<'a>,
+    /// What was repaired or ignored.
+    #[schema(example = json!([]))]
+    pub warnings: &'a [String],
+}
+
+/// The answer to an array of reports.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReportsAnswer<'a, S: ToSchema> {
+    /// Always true.
+    #[schema(example = true)]
+    pub success: bool,
+    #[schema(example = "Status updated successfully")]
+    pub message: &'a str,
+    /// Each host's row right after its report, in the order sent.
+    pub statuses: Vec<S>,
+    pub reports: Vec<ReportReceipt<'a>>,
+    /// What was repaired or ignored.
+    #[schema(example = json!([]))]
+    pub warnings: &'a [String],
+}
+
+/// The v1 object: exactly these six keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct V1Status<'a> {
+    #[schema(example = "rsyslog")]
+    pub repo: &'a str,
+    #[schema(example = "rsyslog-lab")]
+    pub server: &'a str,
+    /// SYNCED, OUT_OF_SYNC or UNKNOWN.
+    #[schema(example = "OUT_OF_SYNC")]
+    pub sync_status: &'static str,
+    /// The count the client declared, else the number of files.
+    #[schema(example = 1)]
+    pub drift_count: usize,
+    pub files: Vec<V1File<'a>>,
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
+    pub last_check: Option<Timestamp>,
+}
+
+/// A file of the v1 object.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct V1File<'a> {
+    #[schema(example = "rsyslog.d/30-lab.conf")]
+    pub name: &'a str,
+}
+
+impl<'a> V1Status<'a> {
+    /// A host's state mapped back to v1.
+    pub fn of(state: &'a HostState) -> Self {
+        let files = state.files_in_force().map_or(&[][..], |content| content.files());
+        Self {
+            repo: &state.key.server_group,
+            server: &state.key.host,
+            sync_status: match state.status_in_force() {
+                Status::Synced => "SYNCED",
+                Status::OutOfSync => "OUT_OF_SYNC",
+                Status::Failed | Status::Unknown => "UNKNOWN",
+            },
+            drift_count: state.declared_count().map_or(files.len(), |count| count as usize),
+            files: files.iter().map(|file| V1File { name: &file.path }).collect(),
+            last_check: state.last_cron_check.or(Some(state.newest.place.time)),
+        }
+    }
+
+    /// What v1 answers before anything was reported.
+    pub const EMPTY: V1Status<'static> = V1Status {
+        repo: "",
+        server: "",
+        sync_status: "UNKNOWN",
+        drift_count: 0,
+        files: Vec::new(),
+        last_check: None,
+    };
+}
+
+/// How many hosts are in which state. The four count hosts whose word is still good.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Counts {
+    #[schema(example = 41)]
+    pub synced: usize,
+    #[schema(example = 2)]
+    pub out_of_sync: usize,
+    #[schema(example = 0)]
+    pub failed: usize,
+    #[schema(example = 1)]
+    pub unknown: usize,
+    /// Hosts whose newest word is older than its max_age, whatever it said.
+    #[schema(example = 1)]
+    pub stale: usize,
+    /// The sum of the five.
+    #[schema(example = 45)]
+    pub total: usize,
+}
+
+impl Counts {
+    /// Counts one host in.
+    pub fn add(&mut self, state: &HostState, now: Timestamp) {
+        let count = if state.is_stale(now) {
+            &mut self.stale
+        } else {
+            match state.status_in_force() {
+                Status::Synced => &mut self.synced,
+                Status::OutOfSync => &mut self.out_of_sync,
+                Status::Failed => &mut self.failed,
+                Status::Unknown => &mut self.unknown,
+            }
+        };
+        *count += 1;
+        self.total += 1;
+    }
+}
+
+/// A refused report.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectionRow {
+    #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
+    pub time: Timestamp,
+    /// pipeline, cron or legacy: the route it came to.
+    #[schema(value_type = String, example = "cron")]
+    pub source: Source,
+    /// As far as it could be read.
+    #[schema(example = "rsyslog-prod")]
+    pub server_group: Option<String>,
+    #[schema(example = "rsyslog-1")]
+    pub host: Option<String>,
+    /// The status it was answered with, and why.
+    #[schema(example = "404: There is no host \"rsyslog-1\" in group \"rsyslog-prod\"")]
+    pub reason: String,
+}
+
+impl From<Rejection> for RejectionRow {
+    fn from(rejection: Rejection) -> Self {
+        let Rejection { time, source, server_group, host, reason } = rejection;
+        Self { time, source, server_group, host, reason }
+    }
+}
+
+/// Liveness and readiness.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    #[schema(example = "ok")]
+    pub status: &'static str,
+}
+
+/// Who answers, and where to go from here.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Index<'a> {
+    #[schema(example = "gitops-status-server")]
+    pub name: &'static str,
+    #[schema(example = "0.1.0")]
+    pub version: &'static str,
+    /// The history's name.
+    #[schema(example = "gitops-status-server/5f0c9a3e8b7d4c6f9a1e2b3c4d5e6f70")]
+    pub origin: &'a str,
+    #[schema(value_type = std::collections::BTreeMap<String, String>, example = json!({"status": "/status"}))]
+    pub links: std::collections::BTreeMap<&'static str, &'static str>,
+}

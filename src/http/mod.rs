@@ -1,0 +1,111 @@
+//! The only rooms that know actix: routes here, problems in `problem`, one file per noun, wire types
+//! in `dto`, the OpenAPI document in `openapi`.
+//!
+//! A handler extracts, calls, maps. Whatever it needs of the machine it finds in [`AppState`].
+
+mod body;
+mod dto;
+pub mod history;
+mod legacy;
+mod openapi;
+mod params;
+mod prepared;
+mod problem;
+mod reports;
+mod respond;
+mod route;
+mod status;
+mod system;
+
+pub use body::{BODIES_MAX_BYTES, BODY_DEADLINE};
+pub use openapi::document;
+pub use params::Params;
+pub use problem::Problem;
+pub use respond::Prepared;
+
+use crate::board::Board;
+use crate::domain::max_age::StaleAfter;
+use crate::domain::time::Timestamp;
+use crate::recorder::{Clock, Recorder};
+use crate::store::Readers;
+use actix_web::web;
+use body::BodyBudget;
+use ipnet::IpNet;
+use prepared::PreparedStatus;
+use route::at;
+use std::sync::Arc;
+
+/// What handlers work with. One for all workers.
+pub struct AppState {
+    /// The write path.
+    pub recorder: Recorder,
+    /// Every host's state.
+    pub board: Arc<Board>,
+    /// Raw history.
+    pub readers: Arc<Readers>,
+    /// The clock.
+    pub clock: Clock,
+    /// How the outside is let in.
+    pub rules: Rules,
+    budget: BodyBudget,
+    status: PreparedStatus,
+}
+
+/// Settings that decide what a request may do.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// `max_age` for reports that bring none.
+    pub stale_after: StaleAfter,
+    /// Whether checks may create hosts.
+    pub cron_creates_hosts: bool,
+    /// Bytes a body may have.
+    pub max_body_bytes: usize,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl AppState {
+    /// Puts the parts together.
+    pub fn new(
+        recorder: Recorder,
+        board: Arc<Board>,
+        readers: Arc<Readers>,
+        clock: Clock,
+        rules: Rules,
+    ) -> Self {
+        let (budget, status) = (BodyBudget::default(), PreparedStatus::default());
+        Self { recorder, board, readers, clock, rules, budget, status }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
+
+/// Every path and what it takes. `document()` describes the same list; a test compares them.
+pub fn routes(config: &mut web::ServiceConfig) {
+    for endpoint in [
+        at("/").get(system::index),
+        at("/health").get(system::health),
+        at("/-/healthy").get(system::health),
+        at("/ready").get(system::ready),
+        at("/-/ready").get(system::ready),
+        at("/status/pipeline").get(status::of_group).post(reports::pipeline),
+        at("/status/cron").get(status::of_group).post(reports::cron),
+        at("/api/status").get(legacy::current).post(reports::legacy),
+        at("/status.json").get(legacy::current),
+        at("/status").get(status::all),
+        at("/status/{server_group}").get(status::of_group),
+        at("/status/{server_group}/{host}").get(status::of_host),
+        at("/summary").get(status::summary),
+        at("/rejections").get(status::rejections),
+        at("/history").get(history::all),
+        at("/history/{server_group}/{host}").get(history::of_host),
+        at("/api-docs/openapi.json").get(openapi::serve),
+        at("/swagger-ui").get(openapi::redirect_to_ui),
+    ] {
+        endpoint.register(config);
+    }
+    config.service(openapi::swagger_ui());
+    config.default_service(web::to(system::not_found));
+}

@@ -1,0 +1,97 @@
+//! The OpenAPI document, generated from the handlers, and Swagger UI on top of it.
+
+pub mod shapes;
+
+use super::problem::{FieldProblem, NearName, ProblemBody};
+use super::respond::{JSON, Prepared};
+use super::{dto, history, legacy, reports, status, system};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use shapes::{
+    CronBody, CronReport, FileObject, HistoryItem, HistoryPage, PipelineBody, PipelineReport,
+    ReportedFile, V1Body, V1Report,
+};
+use std::sync::OnceLock;
+use utoipa::OpenApi;
+use utoipa::openapi::path::HttpMethod;
+
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "gitops-status-server",
+        description = "Records every drift report of CI pipelines and cron checks, and answers whether each machine still matches Git and what has happened since.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    paths(
+        system::index, system::health, system::ready,
+        reports::pipeline, reports::cron, reports::legacy,
+        status::all, status::of_group, status::of_host, status::summary, status::rejections,
+        history::all, history::of_host,
+        legacy::current,
+        serve, redirect_to_ui,
+    ),
+    components(schemas(
+        ProblemBody<'_>, FieldProblem, NearName, dto::StatusRow<'_>, dto::V1Status<'_>,
+        dto::V1File<'_>, dto::Counts, dto::RejectionRow, dto::Health, dto::Index<'_>,
+        dto::ReportReceipt<'_>, HistoryPage, HistoryItem, PipelineReport, CronReport, V1Report,
+        ReportedFile, FileObject, PipelineBody, CronBody, V1Body,
+    )),
+    tags(
+        (name = "reports", description = "Pipelines and checks write"),
+        (name = "status", description = "The current state of every server"),
+        (name = "history", description = "Everything that was ever reported"),
+        (name = "v1", description = "What v1 clients and dashboards know"),
+        (name = "system", description = "The server itself"),
+    ),
+)]
+struct Document;
+
+/// Paths that are another name of a documented one: alias, original.
+const ALIASES: [(&str, &str); 3] =
+    [("/status.json", "/api/status"), ("/-/healthy", "/health"), ("/-/ready", "/ready")];
+
+/// The document as committed in `openapi/openapi.json`: pretty-printed, with a line end.
+pub fn document() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let mut document = Document::openapi();
+        for (alias, original) in ALIASES {
+            let operation = document.paths.get_path_operation(original, HttpMethod::Get);
+            let mut operation = operation.expect("the original is documented").clone();
+            let id = operation.operation_id.take().unwrap_or_default();
+            operation.operation_id = Some(format!("{id}_alias"));
+            operation.summary = operation.summary.map(|text| format!("{text} (alias)"));
+            document.paths.add_path_operation(alias, vec![HttpMethod::Get], operation);
+        }
+        let mut text = document.to_pretty_json().expect("the document has only string keys");
+        text.push('\n');
+        text
+    })
+}
+
+/// This document
+///
+/// OpenAPI 3.1, the same bytes as `openapi/openapi.json` in the repository.
+#[utoipa::path(get, path = "/api-docs/openapi.json", tag = "system", operation_id = "openapi",
+    responses((status = 200, description = "The OpenAPI document", body = Object, example = json!({"openapi": "3.1.0"}))))]
+pub async fn serve(request: HttpRequest) -> HttpResponse {
+    static BODY: OnceLock<Prepared> = OnceLock::new();
+    BODY.get_or_init(|| Prepared::new(document())).answer(&request, JSON)
+}
+
+/// To Swagger UI
+///
+/// Redirects to `/swagger-ui/`, where this document can be read and tried out, offline.
+#[utoipa::path(get, path = "/swagger-ui", tag = "system", operation_id = "swagger_ui",
+    responses((status = 308, description = "Go to /swagger-ui/")))]
+pub async fn redirect_to_ui() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/swagger-ui/")).finish()
+}
+
+/// Swagger UI, from the binary.
+pub fn swagger_ui() -> SwaggerUi {
+    let config = Config::from("/api-docs/openapi.json").try_it_out_enabled(true);
+    SwaggerUi::new("/swagger-ui/{_:.*}").config(config)
+}

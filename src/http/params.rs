@@ -1,0 +1,142 @@
+//! What stands in a URL: path segments with any name in them, and repeatable query parameters.
+
+use super::problem::Problem;
+use crate::domain::names::HostKey;
+use crate::ingest::FieldError;
+use actix_web::HttpRequest;
+use percent_encoding::percent_decode_str;
+
+/// The segments of the path, decoded once. A segment that is not UTF-8 names nothing: 404.
+pub fn segments(request: &HttpRequest) -> Result<Vec<String>, Problem> {
+    let path = request.uri().path().trim_start_matches('/');
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.split('/')
+        .map(|segment| {
+            let decoded = percent_decode_str(segment).decode_utf8();
+            decoded.map(String::from).map_err(|_| Problem::no_such_path())
+        })
+        .collect()
+}
+
+/// Group and host out of a path with one segment before them.
+pub fn host_key(request: &HttpRequest) -> Result<HostKey, Problem> {
+    match segments(request)?.as_slice() {
+        [_, group, host] => Ok(HostKey::new(group, host)),
+        _ => Err(Problem::no_such_path()),
+    }
+}
+
+/// Query parameters in the order sent. An empty value is no value.
+#[derive(Debug, Clone, Default)]
+pub struct Params {
+    pairs: Vec<(String, String)>,
+    /// What was wrong so far; all of it is answered at once.
+    pub errors: Vec<FieldError>,
+}
+
+impl Params {
+    /// Reads a request's query.
+    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let query = request.query_string();
+        if percent_decode_str(query).decode_utf8().is_err() {
+            return Err(Problem::invalid_parameter("", "the query is not UTF-8"));
+        }
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        Ok(Self::new(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()))
+    }
+
+    /// Parameters from elsewhere (the command line).
+    pub fn new(pairs: Vec<(String, String)>) -> Self {
+        let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        Self { pairs, errors: Vec::new() }
+    }
+
+    /// Every value of a repeatable parameter.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        let named = self.pairs.iter().filter(|(key, _)| key == name);
+        named.map(|(_, value)| value.clone()).collect()
+    }
+
+    /// The value of a parameter that may stand once.
+    pub fn one(&mut self, name: &str) -> Option<String> {
+        let mut values = self.all(name);
+        if values.len() > 1 {
+            self.error(name, "may be given once");
+        }
+        values.pop()
+    }
+
+    /// A parameter that is true or false (also 1 or 0).
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        match self.one(name)?.as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => {
+                self.error(name, "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// A whole number within a range.
+    pub fn number(&mut self, name: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let text = self.one(name)?;
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            let (low, high) = (range.start(), range.end());
+            self.error(name, format!("must be a whole number from {low} to {high}"));
+        }
+        number
+    }
+
+    /// Values that must each be one of a list of words (in any case); answers their positions.
+    pub fn words(&mut self, name: &str, words: &[&str]) -> Vec<usize> {
+        let mut positions = Vec::new();
+        for value in self.all(name) {
+            match words.iter().position(|word| word.eq_ignore_ascii_case(&value)) {
+                Some(position) => positions.push(position),
+                None => self.error(name, format!("must be one of {}", words.join(", "))),
+            }
+        }
+        positions
+    }
+
+    /// Refuses parameters that are not in the list: a mistyped filter must not widen an answer.
+    pub fn only(&mut self, known: &[&str]) {
+        let unknown: Vec<String> = self
+            .pairs
+            .iter()
+            .filter(|(name, _)| !known.contains(&name.as_str()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in unknown {
+            let shown: String = name.chars().take(64).collect();
+            self.error(&shown, format!("is not a parameter here; there are {}", known.join(", ")));
+        }
+    }
+
+    /// Notes an error.
+    pub fn error(&mut self, name: &str, message: impl Into<String>) {
+        self.errors.push(FieldError::at(None, name, message));
+    }
+
+    /// All errors at once, if any.
+    pub fn check(&mut self) -> Result<(), Problem> {
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::invalid_parameters(std::mem::take(&mut self.errors)))
+    }
+
+    /// The parameters as one text: the same for the same set, whatever the order.
+    pub fn canonical(&self, without: &[&str]) -> String {
+        let kept = self.pairs.iter().filter(|(name, _)| !without.contains(&name.as_str()));
+        let mut kept: Vec<_> = kept.collect();
+        kept.sort();
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in kept {
+            text.append_pair(name, value);
+        }
+        text.finish()
+    }
+}

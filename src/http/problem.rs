@@ -1,0 +1,367 @@
+//! Problems: every error answer, RFC 9457 `application/problem+json`. This file is the one table of
+//! statuses; the inner text of a failure goes to the log, never into the body.
+
+use crate::domain::names::HostKey;
+use crate::ingest::{FieldError, Refusal};
+use crate::recorder::RecordError;
+use crate::store::ReadError;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use utoipa::ToSchema;
+
+/// A problem on its way out.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    errors: Vec<FieldProblem>,
+    near: Vec<NearName>,
+    stored: Option<&'static str>,
+    allow: Option<String>,
+    retry_after: Option<u32>,
+    /// Whether the connection cannot be used further (part of a body was not read).
+    pub close: bool,
+}
+
+/// One wrong field or parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// The element's index, if the body was an array.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 0)]
+    pub index: Option<usize>,
+    /// The field or parameter; empty for the body or element itself.
+    #[schema(example = "status")]
+    pub field: String,
+    /// What is wrong, and what is allowed.
+    #[schema(example = "must be one of synced, out_of_sync, failed, unknown")]
+    pub message: String,
+}
+
+/// A name a client may have meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NearName {
+    /// The server group.
+    #[schema(example = "rsyslog-prod")]
+    pub server_group: String,
+    /// The host.
+    #[schema(example = "rsyslog-01")]
+    pub host: String,
+}
+
+/// Problem details (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody<'a> {
+    /// What kind of problem: a stable URN.
+    #[schema(example = "urn:gitops-status-server:problem:invalid-fields")]
+    r#type: String,
+    /// The kind of problem in a few words, always the same for a type.
+    #[schema(example = "Some fields are not valid")]
+    title: &'a str,
+    /// The HTTP status.
+    #[schema(example = 400)]
+    status: u16,
+    /// What was wrong this time, and what to do.
+    #[schema(example = "status: must be one of synced, out_of_sync, failed, unknown")]
+    detail: &'a str,
+    /// The request's id; the server's log names it too.
+    #[schema(example = "urn:gitops-status-server:request:5f0c9a3e-1")]
+    instance: String,
+    /// Every wrong field.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldProblem],
+    /// Known hosts with a name close to the one asked for, best first.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    near: &'a [NearName],
+    /// `unknown` if the commit itself failed, so that the report may be stored or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<&'a str>,
+}
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            kind,
+            title,
+            detail: detail.into(),
+            errors: Vec::new(),
+            near: Vec::new(),
+            stored: None,
+            allow: None,
+            retry_after: None,
+            close: false,
+        }
+    }
+
+    /// 400: the body is not JSON as we take it.
+    pub fn invalid_json(why: &str) -> Self {
+        let detail = format!("Invalid JSON: {why}");
+        Self::new(StatusCode::BAD_REQUEST, "invalid-json", "Invalid JSON", detail)
+    }
+
+    /// 400: wrong fields of a body.
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        Self::with_fields("invalid-fields", "Some fields are not valid", errors)
+    }
+
+    /// 400: wrong query parameters.
+    pub fn invalid_parameters(errors: Vec<FieldError>) -> Self {
+        Self::with_fields("invalid-parameters", "Some parameters are not valid", errors)
+    }
+
+    /// 400: one wrong query parameter.
+    pub fn invalid_parameter(name: &str, message: impl Into<String>) -> Self {
+        Self::invalid_parameters(vec![FieldError::at(None, name, message)])
+    }
+
+    fn with_fields(kind: &'static str, title: &'static str, errors: Vec<FieldError>) -> Self {
+        let sentences: Vec<String> = errors.iter().take(5).map(sentence).collect();
+        let more = if errors.len() > 5 { "; …" } else { "" };
+        let detail = sentences.join("; ") + more;
+        let problem = Self::new(StatusCode::BAD_REQUEST, kind, title, detail);
+        let field = |FieldError { index, field, message }| FieldProblem { index, field, message };
+        Self { errors: errors.into_iter().map(field).collect(), ..problem }
+    }
+
+    /// 404: no such host.
+    pub fn unknown_host(key: &HostKey, near: Vec<HostKey>) -> Self {
+        let detail = format!("There is no host {:?} in group {:?}", &*key.host, &*key.server_group);
+        Self::not_known(detail, near)
+    }
+
+    /// 404: checks of hosts that nobody has reported yet.
+    pub fn unknown_hosts(unknown: &[(usize, HostKey)], array: bool, near: Vec<HostKey>) -> Self {
+        let first = &unknown[0].1;
+        let detail = format!(
+            "There is no host {:?} in group {:?}: a check does not create hosts. Report it once \
+             with POST /status/pipeline, or add ?create=true",
+            &*first.host, &*first.server_group
+        );
+        let problem = Self::not_known(detail, near);
+        let error = |(index, key): &(usize, HostKey)| FieldProblem {
+            index: array.then_some(*index),
+            field: "host".into(),
+            message: format!("{key} is not known"),
+        };
+        Self {
+            errors: unknown.iter().take(crate::ingest::ERRORS_MAX).map(error).collect(),
+            ..problem
+        }
+    }
+
+    fn not_known(mut detail: String, near: Vec<HostKey>) -> Self {
+        if !near.is_empty() {
+            let names: Vec<String> = near.iter().map(ToString::to_string).collect();
+            detail = format!("{detail}. Did you mean {}?", names.join(", "));
+        }
+        let problem =
+            Self::new(StatusCode::NOT_FOUND, "unknown-host", "The host is not known", detail);
+        let name = |key: HostKey| NearName {
+            server_group: key.server_group.to_string(),
+            host: key.host.to_string(),
+        };
+        Self { near: near.into_iter().map(name).collect(), ..problem }
+    }
+
+    /// 404: no such path.
+    pub fn no_such_path() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-such-path",
+            "There is nothing at this path",
+            "There is nothing at this path; / lists what there is",
+        )
+    }
+
+    /// 405 with `Allow`.
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let detail = format!("This path takes {allow}");
+        let title = "The path does not take this method";
+        let problem =
+            Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title, detail);
+        Self { allow: Some(allow.to_owned()), ..problem }
+    }
+
+    /// 408: the body came too slowly.
+    pub fn slow_body(seconds: u64) -> Self {
+        let detail = format!("The body was not there after {seconds} s; nothing was stored");
+        let problem =
+            Self::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body came too slowly", detail);
+        Self { close: true, ..problem }
+    }
+
+    /// 400: the body broke off.
+    pub fn broken_body() -> Self {
+        let title = "The body broke off";
+        let detail = "The body ended before its announced length, or its chunks are malformed";
+        let problem = Self::new(StatusCode::BAD_REQUEST, "broken-body", title, detail);
+        Self { close: true, ..problem }
+    }
+
+    /// 413.
+    pub fn body_too_large(limit: usize) -> Self {
+        let detail = format!(
+            "The body has more than {limit} bytes; nothing was stored. Send fewer reports at once, \
+             or raise MAX_BODY_BYTES"
+        );
+        let title = "The body is too large";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", title, detail)
+    }
+
+    /// 415.
+    pub fn unsupported_media(detail: &str) -> Self {
+        let title = "The body is not declared as plain JSON";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media", title, detail)
+    }
+
+    /// 503: surely not stored, try again.
+    pub fn busy(detail: &str) -> Self {
+        let title = "The server takes no writes just now";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail);
+        Self { retry_after: Some(1), ..problem }
+    }
+
+    /// 503 of the readiness probe.
+    pub fn not_ready() -> Self {
+        let title = "The server is not ready";
+        let detail = "The database cannot be read or written; the server's log says why";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", title, detail);
+        Self { retry_after: Some(5), ..problem }
+    }
+
+    /// What a refused body means; `unknown_hosts` needs more and is built by the caller.
+    pub fn from_refusal(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Json(why) => Self::invalid_json(&why),
+            Refusal::Fields { errors, .. } => Self::invalid_fields(errors),
+        }
+    }
+
+    /// The sentence for `GET /rejections`.
+    pub fn reason(&self) -> String {
+        format!("{}: {}", self.status.as_u16(), self.detail)
+    }
+}
+
+fn sentence(error: &FieldError) -> String {
+    match (error.index, error.field.as_str()) {
+        (None, "") => error.message.clone(),
+        (None, field) => format!("{field}: {}", error.message),
+        (Some(index), "") => format!("[{index}] {}", error.message),
+        (Some(index), field) => format!("[{index}] {field}: {}", error.message),
+    }
+}
+
+impl From<RecordError> for Problem {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::UnknownHosts(unknown) => Self::unknown_hosts(&unknown, true, Vec::new()),
+            RecordError::KeyReused => Self::new(
+                StatusCode::CONFLICT,
+                "key-reused",
+                "The Idempotency-Key was used with another body",
+                "This Idempotency-Key came with another body within the last 7 days; nothing was \
+                 stored. Use a new key for each new report",
+            ),
+            RecordError::Busy => Self::busy("Too many reports are waiting; nothing was stored"),
+            RecordError::NotStored => {
+                let detail = "The database does not take writes; nothing was stored";
+                Self { retry_after: Some(5), ..Self::busy(detail) }
+            }
+            RecordError::Unknown => {
+                let detail = "The commit itself failed: the report may be stored or not. Send it \
+                              again with the same time or Idempotency-Key";
+                Self { stored: Some("unknown"), retry_after: Some(5), ..Self::busy(detail) }
+            }
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooSlow => Self::new(
+                StatusCode::BAD_REQUEST,
+                "too-wide",
+                "The question is too wide",
+                "These filters match so rarely that the answer was not found within 2 s; narrow \
+                 the window with from= and to=, or name a host",
+            ),
+            ReadError::Database(cause) => {
+                tracing::error!(%cause, "a read failed");
+                let detail = "The database cannot be read just now";
+                let title = "The server cannot read its database";
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                let problem = Self::new(status, "unavailable", title, detail);
+                Self { retry_after: Some(5), ..problem }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status.as_u16(), self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let id = request_id();
+        if self.status.is_server_error() {
+            tracing::error!(request = id, problem = self.kind, detail = self.detail, "answered");
+        } else {
+            tracing::debug!(request = id, problem = self.kind, detail = self.detail, "answered");
+        }
+        let body = ProblemBody {
+            r#type: format!("urn:gitops-status-server:problem:{}", self.kind),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance: format!("urn:gitops-status-server:request:{id}"),
+            errors: &self.errors,
+            near: &self.near,
+            stored: self.stored,
+        };
+        let mut response = HttpResponse::build(self.status);
+        response.content_type("application/problem+json");
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, allow.as_str()));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        if self.close {
+            response.force_close();
+        }
+        response.body(serde_json::to_vec(&body).expect("a problem has only string keys"))
+    }
+}
+
+/// Unique within this process's life and, by its random part, among processes.
+fn request_id() -> String {
+    static PROCESS: OnceLock<u32> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    // Without randomness ids are less unique, and nothing else.
+    let process = PROCESS.get_or_init(|| getrandom::u32().unwrap_or(0));
+    format!("{process:08x}-{:x}", COUNT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,293 @@
+//! Reports come in: three routes, one way through.
+
+use super::dto::{ReportAnswer, ReportReceipt, ReportsAnswer, StatusRow, V1Status};
+use super::openapi::shapes::{CronBody, PipelineBody, V1Body};
+use super::params::Params;
+use super::problem::{Problem, ProblemBody};
+use super::{AppState, body};
+use crate::domain::line::hex;
+use crate::domain::names::{HostKey, near};
+use crate::domain::report::{Sender, Source};
+use crate::ingest::{self, Parsed, Refusal};
+use crate::recorder::{IdempotencyKey, Receipt, RecordError, Submission};
+use crate::store::Rejection;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, web};
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Characters an Idempotency-Key may have.
+const KEY_MAX_CHARS: usize = 255;
+/// Names a 404 proposes.
+const NEAR_MAX: usize = 5;
+/// Characters of a reason kept in the list of rejections.
+const REASON_MAX_CHARS: usize = 1000;
+
+/// Report the deployment state of a server
+///
+/// The whole deployment state: a missing optional field becomes null, missing files become `[]`. It
+/// creates the server if it is new, and never touches `last_cron_check`. An answer in the 200s means
+/// the report is on disk. The body is one object, or an array of up to 1,000 stored whole or not at
+/// all. A retry with the same time, or with the same `Idempotency-Key`, stores nothing and says
+/// `"duplicate": true`.
+#[utoipa::path(post, path = "/status/pipeline", tag = "reports", operation_id = "report_pipeline",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a retry of this very request harmless for 7 days (1 to 255 characters)", example = "pipeline-42-rsyslog-01")),
+    request_body(content = PipelineBody, description = "One report, or an array of up to 1,000",
+        examples(
+            ("synced" = (summary = "A deployment that passed", value = json!({"project_name":"gitops-for-servers","repo_name":"rsyslog","server_group":"rsyslog-prod","server_type":"rsyslog","environment":"prod","host":"rsyslog-01","status":"synced","changed_files":[],"validation_status":"passed","validation_message":"rsyslog syntax validation passed","commit_sha":"abc1234567890","branch":"master","updated_by":"woodpecker","last_pipeline_run":"2026-04-26T10:30:00Z"}))),
+            ("array" = (summary = "Two hosts at once", value = json!([{"server_group":"rsyslog-prod","host":"rsyslog-01","status":"synced"},{"server_group":"rsyslog-prod","host":"rsyslog-02","status":"failed","validation_status":"failed","validation_message":"line 12: unknown module"}]))))),
+    responses(
+        (status = 200, description = "Recorded and synced to disk (an array is answered with `statuses` and `reports`)", body = ReportAnswer<'_, StatusRow<'_>>),
+        (status = 400, description = "Bad JSON or bad fields, all named at once", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:slow-body","title":"The body came too slowly","status":408,"detail":"The body was not there after 10 s; nothing was stored","instance":"urn:gitops-status-server:request:5f0c9a3e-2"})),
+        (status = 409, description = "The Idempotency-Key came with another body", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:key-reused","title":"The Idempotency-Key was used with another body","status":409,"detail":"This Idempotency-Key came with another body within the last 7 days; nothing was stored. Use a new key for each new report","instance":"urn:gitops-status-server:request:5f0c9a3e-3"})),
+        (status = 413, description = "The body is larger than MAX_BODY_BYTES", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:body-too-large","title":"The body is too large","status":413,"detail":"The body has more than 1048576 bytes; nothing was stored. Send fewer reports at once, or raise MAX_BODY_BYTES","instance":"urn:gitops-status-server:request:5f0c9a3e-4"})),
+        (status = 415, description = "The body is not declared JSON, or encoded", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unsupported-media","title":"The body is not declared as plain JSON","status":415,"detail":"Send the header Content-Type: application/json","instance":"urn:gitops-status-server:request:5f0c9a3e-5"})),
+        (status = 503, description = "The database takes no writes just now; `Retry-After` says when to try again", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server takes no writes just now","status":503,"detail":"The database does not take writes; nothing was stored","instance":"urn:gitops-status-server:request:5f0c9a3e-6"}))))]
+pub async fn pipeline(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    record(Source::Pipeline, &request, payload, &state).await
+}
+
+/// Report what a drift check saw
+///
+/// Changes drift fields only: never the commit, branch, validation or any other pipeline field (v2's
+/// are ignored with a warning). Without `status` it confirms the state in force. The server must
+/// exist: otherwise 404, which lists near names and is kept for `GET /rejections`; `?create=true`
+/// (or the setting `CRON_CREATES_HOSTS`) creates it.
+#[utoipa::path(post, path = "/status/cron", tag = "reports", operation_id = "report_cron",
+    params(
+        ("create" = Option<bool>, Query, description = "Create hosts that do not exist yet", example = true),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a retry of this very request harmless for 7 days (1 to 255 characters)", example = "check-2026-04-26T10:32-rsyslog-01")),
+    request_body(content = CronBody, description = "One report, or an array of up to 1,000",
+        examples(
+            ("drift" = (summary = "A drift", value = json!({"server_group":"rsyslog-prod","host":"rsyslog-01","status":"out_of_sync","changed_files":["rsyslog.conf",{"path":"rsyslog.d/30-lab.conf","kind":"modified"}],"last_cron_check":"2026-04-26T10:32:00Z","commit_sha":"abc1234567890"}))),
+            ("confirm" = (summary = "Nothing new", value = json!({"server_group":"rsyslog-prod","host":"rsyslog-01"}))))),
+    responses(
+        (status = 200, description = "Recorded and synced to disk (an array is answered with `statuses` and `reports`)", body = ReportAnswer<'_, StatusRow<'_>>),
+        (status = 400, description = "Bad JSON or bad fields, all named at once", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 404, description = "The server does not exist", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-host","title":"The host is not known","status":404,"detail":"There is no host \"rsyslog-1\" in group \"rsyslog-prod\": a check does not create hosts. Report it once with POST /status/pipeline, or add ?create=true. Did you mean rsyslog-prod/rsyslog-01?","instance":"urn:gitops-status-server:request:5f0c9a3e-7","errors":[{"field":"host","message":"rsyslog-prod/rsyslog-1 is not known"}],"near":[{"server_group":"rsyslog-prod","host":"rsyslog-01"}]})),
+        (status = 408, description = "The body came too slowly", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 409, description = "The Idempotency-Key came with another body", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than MAX_BODY_BYTES", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not declared JSON, or encoded", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 503, description = "The database takes no writes just now", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+pub async fn cron(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    record(Source::Cron, &request, payload, &state).await
+}
+
+/// Report in the v1 shape
+///
+/// What v1 clients send: it becomes a check of source `legacy` for group = `repo` and host =
+/// `server`, and creates the server. `files` may hold plain strings; `drift_count` may disagree with
+/// them (both are kept).
+#[utoipa::path(post, path = "/api/status", tag = "v1", operation_id = "report_v1",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a retry of this very request harmless for 7 days (1 to 255 characters)", example = "lab-2026-04-26T10:30")),
+    request_body(content = V1Body, description = "One report, or an array of up to 1,000",
+        example = json!({"repo":"rsyslog","server":"rsyslog-lab","sync_status":"OUT_OF_SYNC","drift_count":1,"files":[{"name":"rsyslog.d/30-lab.conf"}],"last_check":"2026-04-26T10:30:00Z"})),
+    responses(
+        (status = 200, description = "Recorded and synced to disk; `status` is the v1 object", body = ReportAnswer<'_, V1Status<'_>>),
+        (status = 400, description = "Bad JSON (\"Invalid JSON\") or bad fields", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:invalid-json","title":"Invalid JSON","status":400,"detail":"Invalid JSON: EOF while parsing an object at line 1 column 1","instance":"urn:gitops-status-server:request:5f0c9a3e-8"})),
+        (status = 408, description = "The body came too slowly", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 409, description = "The Idempotency-Key came with another body", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 413, description = "The body is larger than MAX_BODY_BYTES", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not declared JSON, or encoded", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 503, description = "The database takes no writes just now", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+pub async fn legacy(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    record(Source::Legacy, &request, payload, &state).await
+}
+
+/// Read, parse, record, answer. Every refusal is listed for `GET /rejections`.
+async fn record(
+    source: Source,
+    request: &HttpRequest,
+    mut payload: web::Payload,
+    state: &AppState,
+) -> Result<HttpResponse, Problem> {
+    let limit = state.rules.max_body_bytes;
+    let body = match body::read_json(request, &mut payload, limit, &state.budget).await {
+        Ok(body) => body,
+        Err(problem) => return Err(reject(state, source, problem, vec![(None, None)]).await),
+    };
+    let (create_hosts, key) = match options(source, request, state, &body) {
+        Ok(options) => options,
+        Err(problem) => return Err(reject(state, source, problem, vec![(None, None)]).await),
+    };
+    let parsed = match ingest::parse_body(source, &body, &state.rules.stale_after) {
+        Ok(parsed) => parsed,
+        Err(refusal) => {
+            let subjects = match &refusal {
+                Refusal::Fields { subjects, .. } => subjects.clone(),
+                Refusal::Json(_) => vec![(None, None)],
+            };
+            let problem = Problem::from_refusal(refusal);
+            return Err(reject(state, source, problem, subjects).await);
+        }
+    };
+    let Parsed { reports, array, mut warnings } = parsed;
+    let keys: Vec<HostKey> = reports.iter().map(|report| report.key.clone()).collect();
+    let submission = Submission {
+        reports,
+        sender: Arc::new(Sender {
+            reported_by: None,
+            remote_address: remote_address(request, &state.rules.trusted_proxies),
+        }),
+        create_hosts,
+        key,
+        bytes: body.len(),
+    };
+    match state.recorder.record(submission).await {
+        Ok(receipts) => {
+            warn_of_times_ahead(&receipts, array, &mut warnings);
+            Ok(answer(source, &receipts, array, &warnings, state))
+        }
+        Err(RecordError::UnknownHosts(unknown)) => {
+            let problem = unknown_hosts(&unknown, array, state);
+            let subject = |(_, key): &(usize, HostKey)| {
+                (Some(key.server_group.to_string()), Some(key.host.to_string()))
+            };
+            Err(reject(state, source, problem, unknown.iter().map(subject).collect()).await)
+        }
+        Err(error @ RecordError::KeyReused) => {
+            let subject = (Some(keys[0].server_group.to_string()), Some(keys[0].host.to_string()));
+            Err(reject(state, source, error.into(), vec![subject]).await)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the request asks for beside its body.
+fn options(
+    source: Source,
+    request: &HttpRequest,
+    state: &AppState,
+    body: &[u8],
+) -> Result<(bool, Option<IdempotencyKey>), Problem> {
+    let mut params = Params::of(request)?;
+    let create = params.flag("create").unwrap_or(state.rules.cron_creates_hosts);
+    params.check()?;
+    let Some(key) = request.headers().get("Idempotency-Key") else { return Ok((create, None)) };
+    let wrong = || Problem::invalid_parameter("Idempotency-Key", "must have 1 to 255 characters");
+    let key = std::str::from_utf8(key.as_bytes()).map_err(|_| wrong())?.trim();
+    if !(1..=KEY_MAX_CHARS).contains(&key.chars().count()) || key.chars().any(char::is_control) {
+        return Err(wrong());
+    }
+    // The route belongs to what was asked, and so does `create`.
+    let digest = Sha256::new().chain_update([source.code() as u8, u8::from(create)]);
+    let digest = digest.chain_update(body).finalize();
+    let key =
+        IdempotencyKey { token: String::new(), key: key.to_owned(), body: hex(&digest[..16]) };
+    Ok((create, Some(key)))
+}
+
+fn answer(
+    source: Source,
+    receipts: &[Receipt],
+    array: bool,
+    warnings: &[String],
+    state: &AppState,
+) -> HttpResponse {
+    let now = state.now();
+    if source == Source::Legacy {
+        answer_with(receipts, array, warnings, state, V1Status::of)
+    } else {
+        answer_with(receipts, array, warnings, state, |host| StatusRow::of(host, now))
+    }
+}
+
+fn answer_with<'a, S: serde::Serialize + utoipa::ToSchema>(
+    receipts: &'a [Receipt],
+    array: bool,
+    warnings: &[String],
+    state: &AppState,
+    row: impl Fn(&'a crate::domain::state::HostState) -> S,
+) -> HttpResponse {
+    let message = "Status updated successfully";
+    let origin = state.recorder.origin();
+    let body = match receipts {
+        [receipt] if !array => serde_json::to_vec(&ReportAnswer {
+            success: true,
+            message,
+            status: row(&receipt.state),
+            report: ReportReceipt::of(receipt, origin),
+            warnings,
+        }),
+        receipts => serde_json::to_vec(&ReportsAnswer {
+            success: true,
+            message,
+            statuses: receipts.iter().map(|receipt| row(&receipt.state)).collect(),
+            reports: receipts.iter().map(|receipt| ReportReceipt::of(receipt, origin)).collect(),
+            warnings,
+        }),
+    };
+    let body = body.expect("answers have only string keys");
+    HttpResponse::Ok().content_type(super::respond::JSON).body(body)
+}
+
+fn warn_of_times_ahead(receipts: &[Receipt], array: bool, warnings: &mut Vec<String>) {
+    for (index, _) in receipts.iter().enumerate().filter(|(_, receipt)| receipt.ahead) {
+        let place = if array { format!("[{index}] ") } else { String::new() };
+        warnings.push(format!(
+            "{place}the time sent lies more than 5 minutes ahead of this server's clock; the time \
+             of arrival counts instead"
+        ));
+    }
+}
+
+fn unknown_hosts(unknown: &[(usize, HostKey)], array: bool, state: &AppState) -> Problem {
+    let near = near(&unknown[0].1, state.board.read().hosts.keys(), NEAR_MAX);
+    Problem::unknown_hosts(unknown, array, near)
+}
+
+/// Lists a refusal, then hands the problem back.
+async fn reject(
+    state: &AppState,
+    source: Source,
+    problem: Problem,
+    subjects: Vec<(Option<String>, Option<String>)>,
+) -> Problem {
+    let time = state.now();
+    let reason: String = problem.reason().chars().take(REASON_MAX_CHARS).collect();
+    let rejection = |(server_group, host)| Rejection {
+        time,
+        source,
+        server_group,
+        host,
+        reason: reason.clone(),
+    };
+    state.recorder.reject(subjects.into_iter().map(rejection).collect()).await;
+    problem
+}
+
+/// The client's address: the peer's, or, behind trusted proxies, the nearest address in
+/// `X-Forwarded-For` that is not a trusted proxy's.
+fn remote_address(request: &HttpRequest, trusted: &[ipnet::IpNet]) -> Option<String> {
+    let mut client = request.peer_addr()?.ip().to_canonical();
+    for forwarded in forwarded_for(request.headers()).into_iter().rev() {
+        if !trusted.iter().any(|network| network.contains(&client)) {
+            break;
+        }
+        match forwarded.parse::<IpAddr>() {
+            Ok(address) => client = address.to_canonical(),
+            Err(_) => break,
+        }
+    }
+    Some(client.to_string())
+}
+
+fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|address| address.trim().to_owned()).collect()
+}

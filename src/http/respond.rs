@@ -1,0 +1,91 @@
+//! Answers with a body: ETag (hash of the body), 304, gzip when asked for.
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::sync::OnceLock;
+
+/// Bodies below this many bytes are not worth compressing.
+const GZIP_MIN_BYTES: usize = 512;
+
+/// JSON.
+pub const JSON: &str = "application/json";
+
+/// A body with its ETag, and its compressed form once somebody asked for it. Cheap to share.
+#[derive(Debug)]
+pub struct Prepared {
+    body: Bytes,
+    etag: String,
+    gzip: OnceLock<Bytes>,
+}
+
+impl Prepared {
+    /// Hashes a body.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        let etag = crate::domain::line::hex(&Sha256::digest(&body)[..16]);
+        Self { body, etag, gzip: OnceLock::new() }
+    }
+
+    /// The answer to a request: the body, its gzip, or 304.
+    pub fn answer(&self, request: &HttpRequest, content_type: &str) -> HttpResponse {
+        let gzip = self.body.len() >= GZIP_MIN_BYTES && accepts_gzip(request.headers());
+        // The compressed form is another representation, so its tag is only a weak one.
+        let weak = if gzip { "W/" } else { "" };
+        let etag = format!("{weak}\"{}\"", self.etag);
+        if self.matches(request.headers()) {
+            let mut unchanged = HttpResponse::NotModified();
+            unchanged.insert_header((header::ETAG, etag));
+            return unchanged.insert_header((header::VARY, "Accept-Encoding")).finish();
+        }
+        let mut response = HttpResponse::Ok();
+        response
+            .content_type(content_type)
+            .insert_header((header::ETAG, etag))
+            .insert_header((header::CACHE_CONTROL, "no-cache"))
+            .insert_header((header::VARY, "Accept-Encoding"));
+        if gzip {
+            response.insert_header((header::CONTENT_ENCODING, "gzip"));
+            return response.body(self.gzip.get_or_init(|| compress(&self.body)).clone());
+        }
+        response.body(self.body.clone())
+    }
+
+    /// `If-None-Match`, compared weakly (RFC 9110, 13.1.2).
+    fn matches(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(header::IF_NONE_MATCH).any(|value| {
+            value.to_str().unwrap_or_default().split(',').any(|tag| {
+                let tag = tag.trim();
+                tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == self.etag
+            })
+        })
+    }
+}
+
+/// Answers with a value as JSON.
+pub fn json<T: serde::Serialize + ?Sized>(request: &HttpRequest, value: &T) -> HttpResponse {
+    let body = serde_json::to_vec(value).expect("answers have only string keys");
+    Prepared::new(body).answer(request, JSON)
+}
+
+/// Whether `Accept-Encoding` names gzip (a bare `*` is not asking for it).
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT_ENCODING).any(|value| {
+        value.to_str().unwrap_or_default().split(',').any(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+            let quality = parts.find_map(|part| part.strip_prefix("q="));
+            named && quality.is_none_or(|q| q.parse::<f32>().is_ok_and(|q| q > 0.0))
+        })
+    })
+}
+
+fn compress(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
+    encoder.write_all(body).expect("writing to memory");
+    encoder.finish().expect("writing to memory").into()
+}

@@ -1,0 +1,254 @@
+//! Current state goes out: `/status`, `/summary`, `/rejections`.
+
+use super::dto::{Counts, RejectionRow, StatusRow};
+use super::openapi::shapes::StatusParams;
+use super::params::{Params, host_key, segments};
+use super::problem::{Problem, ProblemBody};
+use super::{AppState, respond};
+use crate::domain::names::near;
+use crate::domain::report::Status;
+use crate::domain::state::HostState;
+use crate::domain::time::Timestamp;
+use crate::store::REJECTIONS_KEPT;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a host's current row can be grouped and filtered by.
+pub const HOST_FILTERS: [&str; 6] =
+    ["server_group", "host", "environment", "server_type", "repo_name", "project_name"];
+/// Names a 404 proposes.
+const NEAR_MAX: usize = 5;
+
+/// The filters of `/status` and `/summary`, on current rows.
+#[derive(Debug, Default)]
+struct StatusFilter {
+    host: HostFilter,
+    statuses: Vec<Status>,
+    stale: Vec<bool>,
+}
+
+/// Filters on what a host is.
+#[derive(Debug, Default, Clone)]
+pub struct HostFilter(Vec<(&'static str, Vec<String>)>);
+
+impl HostFilter {
+    /// Takes them out of the parameters.
+    pub fn of(params: &Params) -> Self {
+        let given = HOST_FILTERS.into_iter().map(|name| (name, params.all(name)));
+        Self(given.filter(|(_, values)| !values.is_empty()).collect())
+    }
+
+    /// Narrows it further.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.0.push((name, vec![value.to_owned()]));
+        self
+    }
+
+    /// Whether every host passes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a host passes.
+    pub fn matches(&self, state: &HostState) -> bool {
+        self.0.iter().all(|(name, values)| {
+            attribute(state, name).is_some_and(|value| values.iter().any(|wanted| wanted == value))
+        })
+    }
+}
+
+/// One of [`HOST_FILTERS`] of a host's current row.
+fn attribute<'a>(state: &'a HostState, name: &str) -> Option<&'a str> {
+    let deployment = state.deployment.as_ref().map(|word| &*word.value);
+    match name {
+        "server_group" => Some(&state.key.server_group),
+        "host" => Some(&state.key.host),
+        "repo_name" => state.repo_name(),
+        "environment" => deployment?.environment.as_deref(),
+        "server_type" => deployment?.server_type.as_deref(),
+        "project_name" => deployment?.project_name.as_deref(),
+        _ => None,
+    }
+}
+
+impl StatusFilter {
+    fn of(params: &mut Params) -> Self {
+        let statuses = params.words("status", Status::WORDS);
+        let stale = params.words("stale", &["0", "1", "false", "true"]);
+        Self {
+            host: HostFilter::of(params),
+            statuses: statuses.into_iter().map(|at| Status::ALL[at]).collect(),
+            stale: stale.into_iter().map(|at| at % 2 == 1).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.host.is_empty() && self.statuses.is_empty() && self.stale.is_empty()
+    }
+
+    fn matches(&self, state: &HostState, now: Timestamp) -> bool {
+        (self.statuses.is_empty() || self.statuses.contains(&state.status_in_force()))
+            && (self.stale.is_empty() || self.stale.contains(&state.is_stale(now)))
+            && self.host.matches(state)
+    }
+
+    fn hosts(&self, app: &AppState, now: Timestamp) -> Vec<Arc<HostState>> {
+        let board = app.board.read();
+        board.hosts.values().filter(|state| self.matches(state, now)).cloned().collect()
+    }
+}
+
+/// The state of every server
+///
+/// A bare array, one flat row per server, ordered by group and host, no paging. Every row has every
+/// key, and each key always has one JSON type (or null). Filters may be repeated: values of one
+/// filter are alternatives, different filters must all match.
+#[utoipa::path(get, path = "/status", tag = "status", operation_id = "list_status",
+    params(StatusParams),
+    responses(
+        (status = 200, description = "The rows", body = [StatusRow<'_>]),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+pub async fn all(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpResponse, Problem> {
+    let now = app.now();
+    if request.query_string().is_empty() {
+        return Ok(app.status.body(&app.board, now).answer(&request, respond::JSON));
+    }
+    let mut params = Params::of(&request)?;
+    let filter = StatusFilter::of(&mut params);
+    params.check()?;
+    if filter.is_empty() {
+        return Ok(app.status.body(&app.board, now).answer(&request, respond::JSON));
+    }
+    Ok(rows(&request, &filter, &app, now))
+}
+
+/// The state of one group's servers
+///
+/// The same rows as `/status`, for one group; `[]` if there is none of that name. A group may be
+/// called `pipeline` or `cron`.
+#[utoipa::path(get, path = "/status/{server_group}", tag = "status", operation_id = "list_group_status",
+    params(("server_group" = String, Path, description = "The group's name, percent-encoded", example = "rsyslog-prod"), StatusParams),
+    responses(
+        (status = 200, description = "The rows", body = [StatusRow<'_>]),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+pub async fn of_group(
+    request: HttpRequest,
+    app: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let segments = segments(&request)?;
+    let group = segments.get(1).ok_or_else(Problem::no_such_path)?;
+    let mut params = Params::of(&request)?;
+    let mut filter = StatusFilter::of(&mut params);
+    params.check()?;
+    filter.host = filter.host.with("server_group", group);
+    Ok(rows(&request, &filter, &app, app.now()))
+}
+
+fn rows(
+    request: &HttpRequest,
+    filter: &StatusFilter,
+    app: &AppState,
+    now: Timestamp,
+) -> HttpResponse {
+    let hosts = filter.hosts(app, now);
+    let rows: Vec<StatusRow> = hosts.iter().map(|state| StatusRow::of(state, now)).collect();
+    respond::json(request, &rows)
+}
+
+/// The state of one server
+///
+/// One row, as in `/status`.
+#[utoipa::path(get, path = "/status/{server_group}/{host}", tag = "status", operation_id = "get_status",
+    params(
+        ("server_group" = String, Path, description = "The group's name, percent-encoded", example = "rsyslog-prod"),
+        ("host" = String, Path, description = "The host's name, percent-encoded", example = "rsyslog-01")),
+    responses(
+        (status = 200, description = "The row", body = StatusRow<'_>),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 404, description = "No such host; near names are listed", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-host","title":"The host is not known","status":404,"detail":"There is no host \"rsyslog-1\" in group \"rsyslog-prod\". Did you mean rsyslog-prod/rsyslog-01?","instance":"urn:gitops-status-server:request:5f0c9a3e-9","near":[{"server_group":"rsyslog-prod","host":"rsyslog-01"}]}))))]
+pub async fn of_host(
+    request: HttpRequest,
+    app: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let key = host_key(&request)?;
+    match app.board.get(&key) {
+        Some(state) => Ok(respond::json(&request, &StatusRow::of(&state, app.now()))),
+        None => {
+            let near = near(&key, app.board.read().hosts.keys(), NEAR_MAX);
+            Err(Problem::unknown_host(&key, near))
+        }
+    }
+}
+
+/// How many servers are in which state
+///
+/// One object; with `group_by`, an array of such objects that begin with the grouping key. Zeros are
+/// always there.
+#[utoipa::path(get, path = "/summary", tag = "status", operation_id = "summary",
+    params(StatusParams,
+        ("group_by" = Option<String>, Query, description = "server_group, host, environment, server_type, repo_name or project_name", example = "server_group")),
+    responses(
+        (status = 200, description = "The counts", content((Counts = "application/json"))),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+pub async fn summary(
+    request: HttpRequest,
+    app: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(&request)?;
+    let filter = StatusFilter::of(&mut params);
+    let group_by = params.one("group_by");
+    let group_by = group_by.and_then(|name| {
+        let known = HOST_FILTERS.into_iter().find(|known| *known == name);
+        if known.is_none() {
+            params.error("group_by", format!("must be one of {}", HOST_FILTERS.join(", ")));
+        }
+        known
+    });
+    params.check()?;
+    let now = app.now();
+    let mut groups: BTreeMap<Option<String>, Counts> = BTreeMap::new();
+    for state in filter.hosts(&app, now) {
+        let key = group_by.and_then(|name| attribute(&state, name)).map(str::to_owned);
+        groups.entry(key).or_default().add(&state, now);
+    }
+    let Some(name) = group_by else {
+        return Ok(respond::json(&request, groups.values().next().unwrap_or(&Counts::default())));
+    };
+    let row = |(key, counts): (Option<String>, Counts)| {
+        let mut row = Map::new();
+        row.insert(name.to_owned(), key.map_or(Value::Null, Value::String));
+        if let Ok(Value::Object(counts)) = serde_json::to_value(counts) {
+            row.extend(counts);
+        }
+        row
+    };
+    Ok(respond::json(&request, &groups.into_iter().map(row).collect::<Vec<_>>()))
+}
+
+/// Refused reports
+///
+/// The last 10,000 reports that were answered with an error, newest first: what `curl -s` hid from
+/// the pipeline.
+#[utoipa::path(get, path = "/rejections", tag = "status", operation_id = "list_rejections",
+    params(("limit" = Option<u64>, Query, description = "How many at most (1 to 10,000; default all)", example = 100)),
+    responses(
+        (status = 200, description = "The refusals", body = [RejectionRow]),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+pub async fn rejections(
+    request: HttpRequest,
+    app: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(&request)?;
+    let most = REJECTIONS_KEPT as u64;
+    let limit = params.number("limit", 1..=most).unwrap_or(most);
+    params.check()?;
+    let rejections = app.readers.rejections(limit as usize).await?;
+    let rows: Vec<RejectionRow> = rejections.into_iter().map(RejectionRow::from).collect();
+    Ok(respond::json(&request, &rows))
+}
