@@ -21,6 +21,7 @@ pub use body::{BODIES_MAX_BYTES, BODY_DEADLINE};
 pub use openapi::document;
 pub use params::Params;
 pub use problem::Problem;
+pub use reports::parse_only;
 pub use respond::Prepared;
 
 use crate::board::Board;

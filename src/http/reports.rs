@@ -168,6 +168,22 @@ async fn record(
     }
 }
 
+/// Everything but the recording: what benches compare the write path with.
+pub async fn parse_only(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let limit = state.rules.max_body_bytes;
+    let body = body::read_json(&request, &mut payload, limit, &state.budget).await?;
+    options(Source::Pipeline, &request, &state, &body)?;
+    let parsed = ingest::parse_body(Source::Pipeline, &body, &state.rules.stale_after);
+    let reports = parsed.map_err(Problem::from_refusal)?.reports.len();
+    Ok(HttpResponse::Ok()
+        .content_type(super::respond::JSON)
+        .body(format!("{{\"parsed\":{reports}}}")))
+}
+
 /// What the request asks for beside its body.
 fn options(
     source: Source,

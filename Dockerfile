@@ -1,0 +1,29 @@
+# Needs the Rust toolchain and a C compiler (for SQLite); both are in this image.
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+# Crates are cached between builds. The target folder is not: cargo trusts the files' times, and
+# those of two checkouts say nothing about each other.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    cargo build --release --locked \
+    && install -D target/release/gitops-status-server /out/bin/gitops-status-server \
+    && install -d /out/data
+
+# The same Debian release as above, so that the C library fits. Nothing is run in this stage.
+FROM debian:12-slim
+LABEL org.opencontainers.image.title="gitops-status-server" \
+      org.opencontainers.image.description="Records every drift report, and answers whether each machine still matches Git" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY --from=build /out/bin/gitops-status-server /usr/local/bin/gitops-status-server
+# A fresh named volume takes the owner of this folder.
+COPY --from=build --chown=65532:65532 /out/data /data
+ENV DATABASE_URL=sqlite:///data/gitops-status.db \
+    STATUS_FILE=/data/status.json \
+    API_PORT=5000
+USER 65532:65532
+WORKDIR /data
+VOLUME /data
+EXPOSE 5000
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
+    CMD ["/usr/local/bin/gitops-status-server", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/gitops-status-server"]

@@ -1,0 +1,111 @@
+//! Databases to measure on, filled through the real write path with a clock that is moved on.
+
+use gitops_status_server::commands::Database;
+use gitops_status_server::domain::max_age::StaleAfter;
+use gitops_status_server::domain::report::{Report, Sender, Source};
+use gitops_status_server::domain::time::Timestamp;
+use gitops_status_server::ingest;
+use gitops_status_server::recorder::Submission;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Hosts in every database.
+pub const HOSTS: usize = 1000;
+/// Two minutes, in microseconds: how often a host reports.
+const CADENCE: i64 = 120_000_000;
+/// 2026-01-01T00:00:00Z.
+const BEGIN: i64 = 1_767_225_600_000_000;
+
+/// A line about the machine.
+pub fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("?");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("machine: {cores} x {model}")
+}
+
+/// A temporary folder below `target/`, on the same disk as the kept databases.
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in(folder()).unwrap()
+}
+
+fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-data");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The pipeline report of a host, in the contract's example form (about 470 bytes).
+pub fn pipeline_body(host: usize, time: Timestamp) -> String {
+    format!(
+        r#"{{"project_name":"gitops-for-servers","repo_name":"rsyslog","server_group":"rsyslog-{:02}","server_type":"rsyslog","environment":"prod","host":"rsyslog-{host:04}","status":"synced","changed_files":[],"validation_status":"passed","validation_message":"rsyslog syntax validation passed","commit_sha":"abc1234567890","branch":"master","updated_by":"woodpecker","last_pipeline_run":"{time}"}}"#,
+        host % 20
+    )
+}
+
+/// The check of a host: in sync, but for a drift in one of 200 rounds.
+fn cron_body(host: usize, round: usize) -> String {
+    let drifts = (host * 31 + round) % 200 == 0;
+    let said = if drifts {
+        r#""status":"out_of_sync","changed_files":["rsyslog.conf","rsyslog.d/30-lab.conf"]"#
+    } else {
+        r#""status":"synced","changed_files":[]"#
+    };
+    format!(r#"{{"server_group":"rsyslog-{:02}","host":"rsyslog-{host:04}",{said}}}"#, host % 20)
+}
+
+/// A database of `rows` reports of [`HOSTS`] hosts, made once and kept below `target/`.
+pub fn filled(rows: usize) -> PathBuf {
+    // A changed schema makes the kept ones useless.
+    let schema =
+        std::fs::metadata(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/V1__core.sql"));
+    let path = folder().join(format!("{rows}-{}.db", schema.unwrap().len()));
+    if !path.exists() {
+        eprintln!("filling a database with {rows} reports (once) …");
+        let part = path.with_extension("part");
+        let _ = std::fs::remove_file(&part);
+        fill(&part, rows, true);
+        std::fs::rename(part, &path).unwrap();
+    }
+    path
+}
+
+/// Fills a database through the recorder, a round of all hosts every two minutes of its clock.
+pub fn fill(path: &Path, rows: usize, with_drifts: bool) {
+    let clock = Arc::new(AtomicI64::new(BEGIN));
+    let now = clock.clone();
+    let system = actix_web::rt::System::new();
+    system.block_on(async {
+        let url = format!("sqlite://{}", path.display());
+        let clock_fn = Arc::new(move || Timestamp(now.load(Ordering::Relaxed)));
+        let database = Database::open(&url, clock_fn).await.unwrap();
+        let ages = StaleAfter::parse("26h", "").unwrap();
+        for round in 0..rows.div_ceil(HOSTS) {
+            let hosts = HOSTS.min(rows - round * HOSTS);
+            let reports = (0..hosts).map(|host| report(host, round, with_drifts, &ages)).collect();
+            let submission = Submission {
+                reports,
+                sender: Arc::new(Sender {
+                    reported_by: None,
+                    remote_address: Some("192.0.2.7".into()),
+                }),
+                create_hosts: true,
+                key: None,
+                bytes: 0,
+            };
+            database.recorder.record(submission).await.unwrap();
+            clock.fetch_add(CADENCE, Ordering::Relaxed);
+        }
+        database.close().await;
+    });
+}
+
+fn report(host: usize, round: usize, with_drifts: bool, ages: &StaleAfter) -> Report {
+    let (source, body) = if round == 0 {
+        (Source::Pipeline, pipeline_body(host, Timestamp(BEGIN)))
+    } else {
+        (Source::Cron, cron_body(host, if with_drifts { round } else { 1 }))
+    };
+    ingest::parse_body(source, body.as_bytes(), ages).unwrap().reports.remove(0)
+}

@@ -1,0 +1,9 @@
+//! The promises of the contract, kept by a real server: each test starts one on a port of its own
+//! with a database of its own, so tests need no order and run side by side.
+//!
+//! `harness` runs servers inside this process under a frozen clock, `process` runs the real binary;
+//! everything else is named after what it promises.
+#![expect(clippy::unwrap_used, reason = "a test that meets None or Err has failed")]
+
+mod harness;
+mod pipeline;
