@@ -97,7 +97,7 @@ CREATE INDEX history_ahead ON drift_history (host_id, reported_at) WHERE ahead >
 
 CREATE TRIGGER history_insert_next BEFORE INSERT ON drift_history
 WHEN NEW.seq IS NOT (SELECT size + 1 FROM head) BEGIN
-    SELECT RAISE(ABORT, 'drift_history takes only the next seq');
+    SELECT RAISE(ROLLBACK, 'drift_history takes only the next seq');
 END;
 CREATE TRIGGER history_inserted AFTER INSERT ON drift_history BEGIN
     UPDATE head SET size = NEW.seq;

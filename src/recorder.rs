@@ -11,7 +11,9 @@ use crate::domain::names::HostKey;
 use crate::domain::report::{Report, Sender};
 use crate::domain::state::{HostState, Judgement};
 use crate::domain::time::Timestamp;
-use crate::store::{Batch, CommitError, Dictionary, Location, Rejection, Writer};
+use crate::store::{
+    Batch, CommitError, Dictionary, Location, Rejection, Trouble, Writer,
+};
 use stage::Stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -120,7 +122,7 @@ impl Recorder {
         new_origin: &str,
         board: Arc<Board>,
         clock: Clock,
-    ) -> Result<(Self, tokio::task::JoinHandle<()>), sqlx::Error> {
+    ) -> Result<(Self, tokio::task::JoinHandle<()>), Trouble> {
         let (writer, loaded) = Writer::open(location, dictionary, new_origin).await?;
         let (queue, jobs) = mpsc::channel(QUEUE_MAX_REQUESTS);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
@@ -296,14 +298,14 @@ impl Task {
     }
 
     /// Logs a failure once, and distrusts what is in memory.
-    fn note(&mut self, error: &sqlx::Error, outcome: RecordError) -> RecordError {
+    fn note(&mut self, error: &Trouble, outcome: RecordError) -> RecordError {
         tracing::error!(%error, stored = ?outcome, "a batch was not committed");
         self.void = true;
         self.failing = true;
         outcome
     }
 
-    async fn load(&mut self) -> Result<(), sqlx::Error> {
+    async fn load(&mut self) -> Result<(), Trouble> {
         let loaded = self.writer.load().await?;
         self.size = loaded.size;
         self.last_host_id = loaded.last_host_id;

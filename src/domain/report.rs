@@ -1,6 +1,6 @@
 //! The words of the field: status, source, kind, transition; and a [`Report`] as it comes in.
 
-use super::content::Content;
+use super::content::{Content, ContentDigest};
 use super::names::HostKey;
 use super::time::Timestamp;
 use std::sync::Arc;
@@ -199,6 +199,8 @@ pub struct Report {
     pub reported_at: Option<Timestamp>,
     /// What it says.
     pub content: Arc<Content>,
+    /// The content's digest.
+    pub digest: ContentDigest,
     /// The run it belongs to, if it says so.
     pub run: Option<Arc<Run>>,
 }

@@ -104,9 +104,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
         at("/history/{server_group}/{host}").get(history::of_host),
         at("/api-docs/openapi.json").get(openapi::serve),
         at("/swagger-ui").get(openapi::redirect_to_ui),
+        at("/swagger-ui/{file:.*}").get(openapi::swagger_ui),
     ] {
         endpoint.register(config);
     }
-    config.service(openapi::swagger_ui());
     config.default_service(web::to(system::not_found));
 }

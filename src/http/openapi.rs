@@ -2,7 +2,7 @@
 
 pub mod shapes;
 
-use super::problem::{FieldProblem, NearName, ProblemBody};
+use super::problem::{FieldProblem, NearName, Problem, ProblemBody};
 use super::respond::{JSON, Prepared};
 use super::{dto, history, legacy, reports, status, system};
 use actix_web::http::header;
@@ -11,11 +11,11 @@ use shapes::{
     CronBody, CronReport, FileObject, HistoryItem, HistoryPage, PipelineBody, PipelineReport,
     ReportedFile, V1Body, V1Report,
 };
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use utoipa::OpenApi;
 use utoipa::openapi::path::HttpMethod;
 
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -90,8 +90,17 @@ pub async fn redirect_to_ui() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/swagger-ui/")).finish()
 }
 
-/// Swagger UI, from the binary.
-pub fn swagger_ui() -> SwaggerUi {
-    let config = Config::from("/api-docs/openapi.json").try_it_out_enabled(true);
-    SwaggerUi::new("/swagger-ui/{_:.*}").config(config)
+/// Swagger UI, from the binary: no network, no file.
+pub async fn swagger_ui(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    static CONFIG: OnceLock<Arc<Config<'static>>> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        Arc::new(Config::from("/api-docs/openapi.json").try_it_out_enabled(true))
+    });
+    let file = request.match_info().query("file");
+    match utoipa_swagger_ui::serve(file, config.clone()) {
+        Ok(Some(file)) => {
+            Ok(Prepared::new(file.bytes.into_owned()).answer(&request, &file.content_type))
+        }
+        Ok(None) | Err(_) => Err(Problem::no_such_path()),
+    }
 }

@@ -12,7 +12,7 @@ pub struct Endpoint {
 
 /// Begins an endpoint.
 pub fn at(path: &str) -> Endpoint {
-    let paths = if path == "/" || path == "/swagger-ui" {
+    let paths = if path == "/" || path.starts_with("/swagger-ui") {
         vec![path.to_owned()]
     } else {
         vec![path.to_owned(), format!("{path}/")]

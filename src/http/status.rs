@@ -15,6 +15,15 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Showing the present to somebody who asked for the past would be worse than an error.
+fn refuse_travel_in_time(params: &mut Params) {
+    for name in ["at", "known_at"] {
+        if params.one(name).is_some() {
+            params.error(name, "is not in this version; /history has everything that was reported");
+        }
+    }
+}
+
 /// What a host's current row can be grouped and filtered by.
 pub const HOST_FILTERS: [&str; 6] =
     ["server_group", "host", "environment", "server_type", "repo_name", "project_name"];
@@ -75,6 +84,7 @@ fn attribute<'a>(state: &'a HostState, name: &str) -> Option<&'a str> {
 
 impl StatusFilter {
     fn of(params: &mut Params) -> Self {
+        refuse_travel_in_time(params);
         let statuses = params.words("status", Status::WORDS);
         let stale = params.words("stale", &["0", "1", "false", "true"]);
         Self {
@@ -169,12 +179,16 @@ fn rows(
     responses(
         (status = 200, description = "The row", body = StatusRow<'_>),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 404, description = "No such host; near names are listed", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-host","title":"The host is not known","status":404,"detail":"There is no host \"rsyslog-1\" in group \"rsyslog-prod\". Did you mean rsyslog-prod/rsyslog-01?","instance":"urn:gitops-status-server:request:5f0c9a3e-9","near":[{"server_group":"rsyslog-prod","host":"rsyslog-01"}]}))))]
 pub async fn of_host(
     request: HttpRequest,
     app: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let key = host_key(&request)?;
+    let mut params = Params::of(&request)?;
+    refuse_travel_in_time(&mut params);
+    params.check()?;
     match app.board.get(&key) {
         Some(state) => Ok(respond::json(&request, &StatusRow::of(&state, app.now()))),
         None => {

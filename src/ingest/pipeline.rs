@@ -61,5 +61,6 @@ pub(super) fn finish(
     ages: &StaleAfter,
 ) -> Report {
     content.stamp_max_age(ages.seconds_for(&key.server_group));
-    Report { key, source, reported_at, content: Arc::new(content), run }
+    let digest = content.digest();
+    Report { key, source, reported_at, content: Arc::new(content), digest, run }
 }

@@ -1,13 +1,12 @@
 //! A batch being folded in memory, before anything is written.
 
 use super::{AHEAD_TOLERANCE, Receipt, RecordError, Submission, Task};
-use crate::domain::content::ContentDigest;
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;
 use crate::domain::report::{Kind, Report, Source};
 use crate::domain::state::{HostState, Judgement, Place};
 use crate::domain::time::{SECOND, Timestamp};
-use crate::store::{Batch, KeyRecord, Twin};
+use crate::store::{Batch, KeyRecord, NewEntry, Trouble, Twin};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,12 +19,9 @@ pub(super) struct Stage<'t> {
     received_at: Timestamp,
     states: HashMap<HostKey, Arc<HostState>>,
     new_hosts: Vec<(i64, HostKey)>,
-    entries: Vec<(Entry, i64, ContentDigest, i64)>,
+    entries: Vec<NewEntry>,
     keys: Vec<KeyRecord>,
 }
-
-/// Database trouble during the fold; nothing was written yet.
-type Trouble = sqlx::Error;
 
 impl<'t> Stage<'t> {
     pub fn new(task: &'t mut Task, received_at: Timestamp) -> Self {
@@ -180,8 +176,7 @@ impl<'t> Stage<'t> {
             transition: judgement.transition,
         };
         let hash = entry.leaf_hash(&self.task.origin);
-        let digest = report.content.digest();
-        self.entries.push((entry, host_id, digest, hash8(&hash)));
+        self.entries.push(NewEntry { entry, host_id, digest: report.digest, hash8: hash8(&hash) });
         hash
     }
 
@@ -192,7 +187,7 @@ impl<'t> Stage<'t> {
         at: Place,
     ) -> Result<crate::domain::state::Surroundings, Trouble> {
         let mut neighbours = self.task.writer.neighbours(state.host_id, at).await?;
-        for (entry, host_id, _, _) in &self.entries {
+        for NewEntry { entry, host_id, .. } in &self.entries {
             if let (true, Some(source)) = (*host_id == state.host_id, entry.source) {
                 let place = Place { time: entry.time, id: entry.id };
                 neighbours.take_in(at, place, source, &entry.content);
@@ -224,24 +219,24 @@ impl<'t> Stage<'t> {
         if let Some(twin) = stored {
             return Ok(Some(twin.id));
         }
-        let folded = self.entries.iter().find(|(entry, host_id, _, _)| {
+        let folded = self.entries.iter().find(|NewEntry { entry, host_id, .. }| {
             let timed = report.reported_at.is_none() || entry.reported_at == report.reported_at;
             *host_id == state.host_id
                 && entry.source == Some(report.source)
                 && timed
                 && same(&entry.content, entry.run.as_deref())
         });
-        Ok(folded.map(|(entry, ..)| entry.id))
+        Ok(folded.map(|known| known.entry.id))
     }
 
     /// The receipt of an entry that is there already.
     async fn receipt_of(&mut self, id: u64, state: Arc<HostState>) -> Result<Receipt, Trouble> {
-        let folded = self.entries.iter().find(|(entry, ..)| entry.id == id);
+        let folded = self.entries.iter().find(|known| known.entry.id == id);
         let entry = match folded {
-            Some((entry, ..)) => Some(entry.clone()),
+            Some(known) => Some(known.entry.clone()),
             None => self.task.writer.entry(id).await?,
         };
-        let missing = || sqlx::Error::Decode(format!("entry {id} is missing").into());
+        let missing = || Trouble::damaged(format!("entry {id} is missing"));
         let entry = entry.ok_or_else(missing)?;
         Ok(Receipt {
             id,
@@ -271,13 +266,13 @@ impl<'t> Stage<'t> {
     async fn replay(&mut self, ids: &[u64]) -> Result<Vec<Receipt>, Trouble> {
         let mut receipts = Vec::with_capacity(ids.len());
         for id in ids {
-            let folded = self.entries.iter().find(|(entry, ..)| entry.id == *id);
+            let folded = self.entries.iter().find(|known| known.entry.id == *id);
             let key = match folded {
-                Some((entry, ..)) => Some(entry.key.clone()),
+                Some(known) => Some(known.entry.key.clone()),
                 None => self.task.writer.entry(*id).await?.map(|entry| entry.key),
             };
             let state = key.and_then(|key| self.state(&key));
-            let missing = || sqlx::Error::Decode(format!("entry {id} is missing").into());
+            let missing = || Trouble::damaged(format!("entry {id} is missing"));
             receipts.push(self.receipt_of(*id, state.ok_or_else(missing)?).await?);
         }
         Ok(receipts)

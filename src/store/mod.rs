@@ -18,4 +18,18 @@ pub use dictionary::Dictionary;
 pub use history::{Filters, Hosts, Order, PageRequest, Window};
 pub use readers::{READ_DEADLINE, ReadError, Readers};
 pub use rows::NarrowEntry;
-pub use writer::{Batch, CommitError, KeyRecord, Loaded, REJECTIONS_KEPT, Rejection, Twin, Writer};
+pub use writer::{
+    Batch, CommitError, KeyRecord, Loaded, NewEntry, REJECTIONS_KEPT, Rejection, Twin, Writer,
+};
+
+/// The database failed, or holds what cannot be. For the log, never for a client.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Trouble(#[from] sqlx::Error);
+
+impl Trouble {
+    /// Something that must be there is not, or makes no sense.
+    pub fn damaged(what: String) -> Self {
+        Self(sqlx::Error::Decode(what.into()))
+    }
+}

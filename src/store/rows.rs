@@ -4,7 +4,7 @@ use crate::domain::content::{Content, ContentDigest, Labels};
 use crate::domain::report::{
     ChangedFile, FileDetail, FileKind, Kind, Source, Status, Transition, ValidationStatus,
 };
-use crate::domain::state::HostState;
+use crate::domain::state::{HostState, Place, Word};
 use crate::domain::time::Timestamp;
 use serde_json::Value;
 use sqlx::Row;
@@ -67,25 +67,24 @@ impl NarrowEntry {
         })
     }
 
-    /// Appends the row as a JSON array, in the order of `INSERT_HISTORY`'s columns.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
+    /// The stored columns, in the order of the INSERT.
+    pub fn columns(&self) -> [Option<i64>; 13] {
         let time = self.time.0;
-        let columns = (
-            self.id,
-            self.host_id,
-            self.received_at.0,
-            self.received_at.0 - time,
+        [
+            Some(self.id as i64),
+            Some(self.host_id),
+            Some(self.received_at.0),
+            Some(self.received_at.0 - time),
             self.reported_at.map(|reported| reported.0 - time),
-            self.content_id,
-            self.sender_id,
+            Some(self.content_id),
+            Some(self.sender_id),
             self.run_id,
-            self.kind.code(),
+            Some(self.kind.code()),
             self.source.map(Source::code),
-            i64::from(self.late),
-            self.transition.code(),
-            self.hash8,
-        );
-        serde_json::to_writer(out, &columns).expect("integers are JSON");
+            Some(i64::from(self.late)),
+            Some(self.transition.code()),
+            Some(self.hash8),
+        ]
     }
 }
 
@@ -187,38 +186,36 @@ fn labels_from_json(json: &str) -> Result<Option<Labels>, sqlx::Error> {
     Ok(Labels::new(map.into_iter().collect()))
 }
 
-/// A host's state as a JSON array, in the order of `UPSERT_STATE`'s columns.
-pub fn write_state_json(state: &HostState, out: &mut Vec<u8>) {
-    fn id<T>(word: Option<&crate::domain::state::Word<T>>) -> Option<u64> {
-        word.map(|word| word.place.id)
+/// Columns of `current_state`.
+pub const STATE_COLUMNS: usize = 18;
+
+/// A host's state as a row of `current_state`, in the order of the table.
+pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
+    fn id<T>(word: Option<&Word<T>>) -> Option<i64> {
+        word.map(|word| word.place.id as i64)
     }
-    let columns = (
-        state.host_id,
-        state.reports,
-        state.first_time.0,
-        state.status_in_force().code(),
-        state.newest.place.id,
+    fn at(place: Option<Place>) -> Option<i64> {
+        place.map(|place| place.id as i64)
+    }
+    let time = |time: Option<Timestamp>| time.map(|time| time.0);
+    [
+        Some(state.host_id),
+        Some(state.reports as i64),
+        Some(state.first_time.0),
+        Some(state.status_in_force().code()),
+        Some(state.newest.place.id as i64),
         id(state.deployment.as_ref()),
         id(state.check.as_ref()),
         id(state.status.as_ref()),
         id(state.check_status.as_ref()),
         id(state.files.as_ref()),
-    );
-    let more = (
-        state.synced.map(|place| place.id),
-        state.drifted.map(|place| place.id),
-        state.drift_start.map(|place| place.id),
-        state.newest_legacy_id,
-        state.legacy_reports,
-        state.last_pipeline_run.map(|time| time.0),
-        state.last_cron_check.map(|time| time.0),
-        state.max_reported_at.map(|time| time.0),
-    );
-    // Two tuples, because serde's end at 16; joined into one flat array.
-    serde_json::to_writer(&mut *out, &columns).expect("integers are JSON");
-    out.pop();
-    out.push(b',');
-    let start = out.len();
-    serde_json::to_writer(&mut *out, &more).expect("integers are JSON");
-    out.remove(start);
+        at(state.synced),
+        at(state.drifted),
+        at(state.drift_start),
+        state.newest_legacy_id.map(|id| id as i64),
+        Some(state.legacy_reports as i64),
+        time(state.last_pipeline_run),
+        time(state.last_cron_check),
+        time(state.max_reported_at),
+    ]
 }

@@ -32,6 +32,7 @@ fn any_report() -> impl Strategy<Value = (i64, Report)> {
                 key: HostKey::new("g", "h"),
                 source,
                 reported_at: reported.then_some(Timestamp(time * SECOND)),
+                digest: content.digest(),
                 content: Arc::new(content),
                 run: None,
             };
@@ -169,7 +170,8 @@ fn the_newest_word_decides_whether_a_host_is_stale() {
             key: HostKey::new("g", "h"),
             source: Source::Cron,
             reported_at: None,
-            content: Arc::new(content),
+            digest: content.digest(),
+                content: Arc::new(content),
             run: None,
         };
         (Place { time: Timestamp(time * SECOND), id: time as u64 + 1 }, report)

@@ -1,0 +1,391 @@
+//! Writing a batch whole, or nothing of it.
+//!
+//! The usual batch is one text of several statements, BEGIN to COMMIT, sent in one hop to SQLite's
+//! thread: under load hops cost more than SQL. Its rows are bound value by value into multi-row
+//! VALUES, which cost a third of JSON handed to `json_each`. Texts are made per number of rows and
+//! kept prepared. Large batches, and batches with something new for the dictionaries, take a few hops
+//! more inside the same transaction.
+
+use super::Writer;
+use crate::domain::content::ContentDigest;
+use crate::domain::line::{Entry, hex};
+use crate::domain::names::HostKey;
+use crate::domain::report::{Run, Sender, Source};
+use crate::domain::state::HostState;
+use crate::domain::time::Timestamp;
+use crate::store::Trouble;
+use crate::store::rows::{NarrowEntry, STATE_COLUMNS, content_json, state_columns};
+use futures_util::TryStreamExt;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Arguments, Executor, Row};
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+
+/// Refused reports kept.
+pub const REJECTIONS_KEPT: i64 = 10_000;
+/// Rows of one INSERT.
+const BLOCK_ROWS: usize = 32;
+
+/// Everything one transaction writes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Hosts seen for the first time, with their numbers.
+    pub new_hosts: Vec<(i64, HostKey)>,
+    /// New entries in the order of their ids, which follow on the newest stored one.
+    pub entries: Vec<NewEntry>,
+    /// The states of the hosts concerned, after the batch.
+    pub states: Vec<Arc<HostState>>,
+    /// Idempotency keys to remember.
+    pub keys: Vec<KeyRecord>,
+    /// Refused reports to list.
+    pub rejections: Vec<Rejection>,
+    /// Keys received before this are forgotten.
+    pub forget_keys_before: Timestamp,
+}
+
+/// An entry on its way in.
+#[derive(Debug)]
+pub struct NewEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// The number of its host.
+    pub host_id: i64,
+    /// The digest of its content.
+    pub digest: ContentDigest,
+    /// The first 8 bytes of its leaf hash, big-endian.
+    pub hash8: i64,
+}
+
+/// A request remembered by its Idempotency-Key.
+#[derive(Debug, Clone)]
+pub struct KeyRecord {
+    /// The access token's name, empty without one.
+    pub token: String,
+    /// The key as sent.
+    pub key: String,
+    /// Digest of route and body, hex.
+    pub body: String,
+    /// The entries it was answered with, in order.
+    pub ids: Vec<u64>,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+/// A refused report, as `GET /rejections` lists it.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are the contract's, section 4")]
+pub struct Rejection {
+    pub time: Timestamp,
+    pub source: Source,
+    pub server_group: Option<String>,
+    pub host: Option<String>,
+    pub reason: String,
+}
+
+/// What became of a batch that did not go through.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Surely not stored.
+    #[error("not stored: {0}")]
+    NotStored(Trouble),
+    /// The commit itself failed: it may come back after a crash.
+    #[error("the commit failed, whether it is stored is unknown: {0}")]
+    Unknown(Trouble),
+    /// Another process has written since we looked: load again and retry.
+    #[error("another process wrote to the database")]
+    Moved,
+}
+
+const BEGIN: &str = "BEGIN IMMEDIATE;";
+// OR ROLLBACK: a failure ends the transaction anyway, and ABORT would keep a copy of every page
+// touched, to be able to undo one statement.
+const INSERT_HISTORY: &str = "INSERT OR ROLLBACK INTO drift_history (seq, host_id, received_at, lag, \
+     ahead, content_id, sender_id, run_id, kind, source, late, transition, hash8) VALUES ";
+const HISTORY_COLUMNS: usize = 13;
+const UPSERT_STATE: &str = "INSERT OR REPLACE INTO current_state VALUES ";
+const COMMIT: &str = "COMMIT;";
+const INSERT_DICTIONARIES: &str = "
+INSERT INTO host (id, server_group, host)
+    SELECT value->>0, value->>1, value->>2 FROM json_each($1);
+INSERT INTO content
+    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
+           value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14,
+           value->>15, value->>16, value->>17, value->>18, value->>19, value->>20
+    FROM json_each($2);
+INSERT INTO sender (id, reported_by, remote_address)
+    SELECT value->>0, value->>1, value->>2 FROM json_each($3);
+INSERT INTO run (id, run_id, run_url)
+    SELECT value->>0, value->>1, value->>2 FROM json_each($4);";
+const INSERT_ASIDES: &str = "
+DELETE FROM idempotency WHERE received_at < $3;
+INSERT INTO idempotency (token, key, body, ids, received_at)
+    SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each($1);
+INSERT INTO rejection (time, source, server_group, host, reason)
+    SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each($2);
+DELETE FROM rejection WHERE id <= (SELECT max(id) FROM rejection) - $4;";
+const KNOWN_NUMBERS: &str = "
+SELECT 0, digest, NULL, id FROM content WHERE digest IN (SELECT value FROM json_each($1))
+UNION ALL
+SELECT 1, s.reported_by, s.remote_address, s.id FROM json_each($2) w JOIN sender s
+    ON s.reported_by IS w.value->>0 AND s.remote_address IS w.value->>1
+UNION ALL
+SELECT 2, r.run_id, r.run_url, r.id FROM json_each($3) w JOIN run r
+    ON r.run_id IS w.value->>0 AND r.run_url IS w.value->>1";
+
+impl Writer {
+    /// Writes a batch; on `Ok` it is committed and synced. After an error the states handed in are
+    /// void: [`Writer::load`] again before the next commit.
+    pub async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        let result = self.try_commit(batch).await;
+        if result.is_ok() {
+            self.size += batch.entries.len() as u64;
+            self.contents.keep_small();
+            self.senders.keep_small();
+            self.runs.keep_small();
+            return Ok(());
+        }
+        // Dropping it ends its transaction; see the head of `writer`.
+        self.connection = None;
+        match result {
+            Err(CommitError::NotStored(cause)) => match self.has_moved().await {
+                Ok(true) => Err(CommitError::Moved),
+                _ => Err(CommitError::NotStored(cause)),
+            },
+            other => other,
+        }
+    }
+
+    async fn try_commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        self.learn_numbers(batch).await.map_err(not_stored)?;
+        let (rows, fresh) = self.number(batch);
+        let connection = self.connection().await.map_err(not_stored)?;
+        let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
+        if fresh.is_none() && !asides && rows.len() <= BLOCK_ROWS {
+            let values = bind_block(&rows, &batch.states, 0);
+            let text = block_text(rows.len(), true);
+            return execute(connection, text, values, true).await;
+        }
+        execute(connection, BEGIN, SqliteArguments::default(), false).await?;
+        if let Some(fresh) = fresh {
+            execute(connection, INSERT_DICTIONARIES, texts(&fresh), false).await?;
+        }
+        for (index, block) in rows.chunks(BLOCK_ROWS).enumerate() {
+            let values = bind_block(block, &batch.states, index * BLOCK_ROWS);
+            execute(connection, block_text(block.len(), false), values, false).await?;
+        }
+        if asides {
+            let mut values = texts(&[keys_json(&batch.keys), rejections_json(&batch.rejections)]);
+            add(&mut values, batch.forget_keys_before.0);
+            add(&mut values, REJECTIONS_KEPT);
+            execute(connection, INSERT_ASIDES, values, false).await?;
+        }
+        execute(connection, COMMIT, SqliteArguments::default(), true).await
+    }
+
+    /// Looks up, in one query, the numbers of what this batch refers to and memory does not hold.
+    async fn learn_numbers(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
+        let (mut contents, mut senders, mut runs) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for NewEntry { entry, digest, .. } in &batch.entries {
+            if !self.contents.known.contains_key(digest) {
+                contents.insert(hex(digest));
+            }
+            if !self.senders.known.contains_key(&*entry.sender) {
+                senders.insert((&entry.sender.reported_by, &entry.sender.remote_address));
+            }
+            if let Some(run) = &entry.run
+                && !self.runs.known.contains_key(&**run)
+            {
+                runs.insert((&run.run_id, &run.run_url));
+            }
+        }
+        if contents.is_empty() && senders.is_empty() && runs.is_empty() {
+            return Ok(());
+        }
+        let values = texts(&[json_text(&contents), json_text(&senders), json_text(&runs)]);
+        let query = sqlx::query_with(KNOWN_NUMBERS, values);
+        for row in query.fetch_all(self.connection().await?).await? {
+            let (a, b): (Option<String>, Option<String>) = (row.try_get(1)?, row.try_get(2)?);
+            let id: i64 = row.try_get(3)?;
+            match row.try_get::<i64, _>(0)? {
+                0 => {
+                    if let Some(digest) = a.as_deref().and_then(digest_from_hex) {
+                        self.contents.known.insert(digest, id);
+                    }
+                }
+                1 => {
+                    let sender = Sender { reported_by: a, remote_address: b };
+                    self.senders.known.insert(sender, id);
+                }
+                _ => {
+                    self.runs.known.insert(Run { run_id: a, run_url: b }, id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives numbers to what is new; answers the rows, and the dictionaries' new rows as JSON texts
+    /// (`None` if there are none).
+    fn number(&mut self, batch: &Batch) -> (Vec<NarrowEntry>, Option<[String; 4]>) {
+        let (mut contents, mut senders, mut runs) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rows = Vec::with_capacity(batch.entries.len());
+        for NewEntry { entry, host_id, digest, hash8 } in &batch.entries {
+            let content_id = self.contents.number(digest, |id| {
+                contents.push(content_json(id, digest, &entry.content));
+            });
+            let sender = &*entry.sender;
+            let sender_id = self.senders.number(sender, |id| {
+                senders.push((id, &sender.reported_by, &sender.remote_address));
+            });
+            let run_id = entry.run.as_deref().map(|run| {
+                self.runs.number(run, |id| runs.push((id, &run.run_id, &run.run_url)))
+            });
+            rows.push(NarrowEntry {
+                id: entry.id,
+                host_id: *host_id,
+                received_at: entry.received_at,
+                time: entry.time,
+                reported_at: entry.reported_at,
+                content_id,
+                sender_id,
+                run_id,
+                kind: entry.kind,
+                source: entry.source,
+                late: entry.late,
+                transition: entry.transition,
+                hash8: *hash8,
+            });
+        }
+        let host = |(id, key): &(i64, HostKey)| (*id, key.server_group.clone(), key.host.clone());
+        let hosts: Vec<_> = batch.new_hosts.iter().map(host).collect();
+        let none =
+            hosts.is_empty() && contents.is_empty() && senders.is_empty() && runs.is_empty();
+        let fresh = || {
+            let hosts: Vec<_> = hosts.iter().map(|(id, group, host)| (id, &**group, &**host)).collect();
+            [json_text(&hosts), json_text(&contents), json_text(&senders), json_text(&runs)]
+        };
+        (rows, (!none).then(fresh))
+    }
+}
+
+/// Runs a text of one or more statements. `commits`: its last statement is COMMIT, and only a
+/// failure there leaves the outcome unknown.
+async fn execute(
+    connection: &mut SqliteConnection,
+    text: &'static str,
+    values: SqliteArguments,
+    commits: bool,
+) -> Result<(), CommitError> {
+    let count = text.matches(';').count();
+    let mut done = 0;
+    let mut results = connection.fetch_many(sqlx::query_with(text, values));
+    loop {
+        match results.try_next().await {
+            Ok(Some(sqlx::Either::Left(_))) => done += 1,
+            Ok(Some(sqlx::Either::Right(_))) => {}
+            Ok(None) if done == count => return Ok(()),
+            Ok(None) => return Err(not_stored(sqlx::Error::WorkerCrashed)),
+            Err(cause) if commits && done + 1 == count && !is_refusal(&cause) => {
+                return Err(CommitError::Unknown(cause.into()));
+            }
+            Err(cause) => return Err(not_stored(cause)),
+        }
+    }
+}
+
+fn not_stored(cause: sqlx::Error) -> CommitError {
+    CommitError::NotStored(cause.into())
+}
+
+/// Whether SQLite refused the commit as such (busy, full), so that surely nothing was stored.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    const BUSY: i64 = 5;
+    const FULL: i64 = 13;
+    let code = error.as_database_error().and_then(|e| e.code()?.parse::<i64>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, BUSY | FULL))
+}
+
+/// The text that writes `rows` history rows and as many states; `whole`: from BEGIN to COMMIT.
+fn block_text(rows: usize, whole: bool) -> &'static str {
+    static TEXTS: [[OnceLock<String>; 2]; BLOCK_ROWS + 1] =
+        [const { [const { OnceLock::new() }; 2] }; BLOCK_ROWS + 1];
+    TEXTS[rows][usize::from(whole)].get_or_init(|| {
+        if rows == 0 {
+            return format!("{BEGIN}{COMMIT}");
+        }
+        let list = |columns: usize| {
+            let row = format!("({})", vec!["?"; columns].join(","));
+            vec![row; rows].join(",")
+        };
+        let history = format!("{INSERT_HISTORY}{};", list(HISTORY_COLUMNS));
+        let states = format!("{UPSERT_STATE}{};", list(STATE_COLUMNS));
+        let (begin, commit) = if whole { (BEGIN, COMMIT) } else { ("", "") };
+        [begin, &history, &states, commit].concat()
+    })
+}
+
+/// The values of one block: its rows, then as many states, beginning with state `first`. There are
+/// never more states than entries; where there are fewer, the last is written again.
+fn bind_block(rows: &[NarrowEntry], states: &[Arc<HostState>], first: usize) -> SqliteArguments {
+    let mut values = SqliteArguments::default();
+    values.reserve(rows.len() * (HISTORY_COLUMNS + STATE_COLUMNS), 0);
+    for row in rows {
+        row.columns().into_iter().for_each(|column| add(&mut values, column));
+    }
+    for index in first..first + rows.len() {
+        let state = &states[index.min(states.len() - 1)];
+        state_columns(state).into_iter().for_each(|column| add(&mut values, column));
+    }
+    values
+}
+
+fn texts(texts: &[String]) -> SqliteArguments {
+    let mut values = SqliteArguments::default();
+    texts.iter().for_each(|text| add(&mut values, text.clone()));
+    values
+}
+
+fn add<'q, T: sqlx::Encode<'q, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite> + 'q>(
+    values: &mut SqliteArguments,
+    value: T,
+) {
+    values.add(value).expect("integers and texts always encode");
+}
+
+fn json_text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("only strings and integers")
+}
+
+fn keys_json(keys: &[KeyRecord]) -> String {
+    let row = |k: &KeyRecord| serde_json::json!([k.token, k.key, k.body, json_text(&k.ids), k.received_at.0]);
+    json_text(&keys.iter().map(row).collect::<Vec<_>>())
+}
+
+fn rejections_json(rejections: &[Rejection]) -> String {
+    let row = |r: &Rejection| {
+        serde_json::json!([r.time.0, r.source.code(), r.server_group, r.host, r.reason])
+    };
+    json_text(&rejections.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Reads `time, source, server_group, host, reason`.
+pub fn rejection_from_row(row: &SqliteRow) -> Result<Rejection, sqlx::Error> {
+    Ok(Rejection {
+        time: Timestamp(row.try_get(0)?),
+        source: Source::from_code(row.try_get(1)?).unwrap_or(Source::Pipeline),
+        server_group: row.try_get(2)?,
+        host: row.try_get(3)?,
+        reason: row.try_get(4)?,
+    })
+}
+
+fn digest_from_hex(text: &str) -> Option<ContentDigest> {
+    let mut digest = ContentDigest::default();
+    if text.len() != digest.len() * 2 {
+        return None;
+    }
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}

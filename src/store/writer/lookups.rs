@@ -1,0 +1,149 @@
+//! What the recorder asks while it folds: what stands around a late report, and what a report or a
+//! key may repeat.
+
+use super::super::history;
+use super::Writer;
+use crate::domain::content::Content;
+use crate::domain::line::Entry;
+use crate::domain::report::{Run, Source, Status};
+use crate::domain::state::{Neighbours, Place, Word};
+use crate::domain::time::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use std::sync::Arc;
+
+/// A stored entry that may be the same report as one that has just come.
+#[derive(Debug, Clone)]
+pub struct Twin {
+    /// The stored entry's id.
+    pub id: u64,
+    /// What it said.
+    pub content: Arc<Content>,
+    /// The run it named.
+    pub run: Option<Arc<Run>>,
+}
+
+/// A place before (`$2`, `$3`) that says a status, the files, synced or out_of_sync; and the first
+/// out_of_sync behind.
+const NEIGHBOURS: &str = "
+SELECT (SELECT 1 FROM drift_history h WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3)),
+  (SELECT format('%d,%d,%d', h.time, h.seq, c.status) FROM drift_history h
+     JOIN content c ON c.id = h.content_id
+     WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND c.status IS NOT NULL
+     ORDER BY h.time DESC, h.seq DESC LIMIT 1),
+  (SELECT format('%d,%d,%d', h.time, h.seq, c.id) FROM drift_history h
+     JOIN content c ON c.id = h.content_id
+     WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3)
+       AND (c.changed_files IS NOT NULL OR h.source IN (0, 4) OR c.status = 0)
+     ORDER BY h.time DESC, h.seq DESC LIMIT 1),
+  (SELECT format('%d,%d,%d', h.time, h.seq, c.status) FROM drift_history h
+     JOIN content c ON c.id = h.content_id
+     WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND c.status IN (0, 1)
+     ORDER BY h.time DESC, h.seq DESC LIMIT 1),
+  (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
+     JOIN content c ON c.id = h.content_id
+     WHERE h.host_id = $1 AND (h.time, h.seq) > ($2, $3) AND c.status = 1
+     ORDER BY h.time, h.seq LIMIT 1)";
+const TWINS: &str = "
+SELECT seq, content_id, run_id FROM drift_history
+    WHERE host_id = $1 AND time = $3 AND ahead = 0 AND source = $2
+UNION ALL
+SELECT seq, content_id, run_id FROM drift_history
+    WHERE host_id = $1 AND reported_at = $3 AND ahead > 0 AND source = $2
+ORDER BY seq";
+const IMPORTS: &str = "SELECT seq, content_id, run_id FROM drift_history WHERE host_id = $1 AND source = 4 ORDER BY seq";
+const KEY: &str = "SELECT body, ids, received_at FROM idempotency WHERE token = $1 AND key = $2";
+impl Writer {
+    /// What the stored entries of a host say around a place.
+    pub async fn neighbours(&mut self, host: i64, at: Place) -> Result<Neighbours, sqlx::Error> {
+        let dictionary = self.dictionary.clone();
+        let connection = self.connection().await?;
+        let query = sqlx::query(NEIGHBOURS).bind(host).bind(at.time.0).bind(at.id as i64);
+        let row = query.fetch_one(&mut *connection).await?;
+        let status = placed(&row, 1)?
+            .and_then(|(place, code)| Some(Word { place, value: Status::from_code(code)? }));
+        let files = match placed(&row, 2)? {
+            None => None,
+            Some((place, id)) => {
+                let known = dictionary.contents(connection, [id].into_iter()).await?;
+                known.get(&id).map(|content| Word { place, value: content.clone() })
+            }
+        };
+        let drifting = placed(&row, 3)?.map(|(place, code)| Word { place, value: code == 1 });
+        Ok(Neighbours {
+            exists: row.try_get::<Option<i64>, _>(0)?.is_some(),
+            status,
+            files,
+            drifting,
+            next_drift: placed(&row, 4)?.map(|(place, _)| place),
+        })
+    }
+
+    /// Stored reports of this host and source that carry this time, oldest first.
+    pub async fn twins(
+        &mut self,
+        host: i64,
+        source: Source,
+        reported_at: Timestamp,
+    ) -> Result<Vec<Twin>, sqlx::Error> {
+        let query = sqlx::query(TWINS).bind(host).bind(source.code()).bind(reported_at.0);
+        let rows = query.fetch_all(self.connection().await?).await?;
+        self.read_twins(rows).await
+    }
+
+    /// Stored imports of this host, oldest first.
+    pub async fn imports(&mut self, host: i64) -> Result<Vec<Twin>, sqlx::Error> {
+        let rows = sqlx::query(IMPORTS).bind(host).fetch_all(self.connection().await?).await?;
+        self.read_twins(rows).await
+    }
+
+    async fn read_twins(&mut self, rows: Vec<SqliteRow>) -> Result<Vec<Twin>, sqlx::Error> {
+        let dictionary = self.dictionary.clone();
+        let connection = self.connection().await?;
+        let ids: Vec<(i64, i64, Option<i64>)> = rows
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .collect::<Result<_, sqlx::Error>>()?;
+        let contents = dictionary.contents(connection, ids.iter().map(|id| id.1)).await?;
+        let runs = dictionary.runs(connection, ids.iter().filter_map(|id| id.2)).await?;
+        let twin = |(id, content, run): (i64, i64, Option<i64>)| {
+            let content = contents.get(&content)?.clone();
+            let run = run.and_then(|run| runs.get(&run).cloned());
+            Some(Twin { id: id as u64, content, run })
+        };
+        Ok(ids.into_iter().filter_map(twin).collect())
+    }
+
+    /// The entry of an id.
+    pub async fn entry(&mut self, id: u64) -> Result<Option<Entry>, sqlx::Error> {
+        let dictionary = self.dictionary.clone();
+        let connection = self.connection().await?;
+        let rows = history::entries_by_id(connection, &[id]).await?;
+        Ok(dictionary.resolve(connection, &rows).await?.pop())
+    }
+
+    /// What is remembered of an Idempotency-Key: the body's digest, the ids, and when it came.
+    pub async fn key(
+        &mut self,
+        token: &str,
+        key: &str,
+    ) -> Result<Option<(String, Vec<u64>, Timestamp)>, sqlx::Error> {
+        let query = sqlx::query(KEY).bind(token.to_owned()).bind(key.to_owned());
+        let Some(row) = query.fetch_optional(self.connection().await?).await? else {
+            return Ok(None);
+        };
+        let ids: String = row.try_get(1)?;
+        let ids = serde_json::from_str(&ids).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
+        Ok(Some((row.try_get(0)?, ids, Timestamp(row.try_get(2)?))))
+    }
+}
+
+/// Reads `time,seq,value`.
+fn placed(row: &SqliteRow, column: usize) -> Result<Option<(Place, i64)>, sqlx::Error> {
+    let Some(text) = row.try_get::<Option<String>, _>(column)? else { return Ok(None) };
+    let mut numbers = text.split(',').map(|number| number.parse::<i64>().unwrap_or_default());
+    let mut next = || numbers.next().unwrap_or_default();
+    let place = Place { time: Timestamp(next()), id: next() as u64 };
+    Ok(Some((place, next())))
+}
+
