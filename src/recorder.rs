@@ -11,9 +11,7 @@ use crate::domain::names::HostKey;
 use crate::domain::report::{Report, Sender};
 use crate::domain::state::{HostState, Judgement};
 use crate::domain::time::Timestamp;
-use crate::store::{
-    Batch, CommitError, Dictionary, Location, Rejection, Trouble, Writer,
-};
+use crate::store::{Batch, CommitError, Dictionary, Location, Rejection, Trouble, Writer};
 use stage::Stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -13,6 +13,8 @@ use std::time::Duration;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a request's head may take.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a client may take to close after an answer that ends its connection.
+const DISCONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// How long requests in flight may take after a stop signal, in seconds.
 const SHUTDOWN_SECONDS: u64 = 20;
 
@@ -60,6 +62,7 @@ pub async fn serve_on(
     .tcp_nodelay(true)
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_DEADLINE)
+    .client_disconnect_timeout(DISCONNECT_DEADLINE)
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
     .workers(args.workers())

@@ -93,9 +93,8 @@ pub async fn redirect_to_ui() -> HttpResponse {
 /// Swagger UI, from the binary: no network, no file.
 pub async fn swagger_ui(request: HttpRequest) -> Result<HttpResponse, Problem> {
     static CONFIG: OnceLock<Arc<Config<'static>>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| {
-        Arc::new(Config::from("/api-docs/openapi.json").try_it_out_enabled(true))
-    });
+    let config = CONFIG
+        .get_or_init(|| Arc::new(Config::from("/api-docs/openapi.json").try_it_out_enabled(true)));
     let file = request.match_info().query("file");
     match utoipa_swagger_ui::serve(file, config.clone()) {
         Ok(Some(file)) => {

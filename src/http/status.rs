@@ -45,7 +45,12 @@ pub struct HostFilter(Vec<(&'static str, Vec<String>)>);
 impl HostFilter {
     /// Takes them out of the parameters.
     pub fn of(params: &Params) -> Self {
-        let given = HOST_FILTERS.into_iter().map(|name| (name, params.all(name)));
+        // Sorted: the order in which alternatives are named means nothing.
+        let given = HOST_FILTERS.into_iter().map(|name| {
+            let mut values = params.all(name);
+            values.sort();
+            (name, values)
+        });
         Self(given.filter(|(_, values)| !values.is_empty()).collect())
     }
 

@@ -145,7 +145,8 @@ pub async fn create_or_check(location: &Location) -> Result<(), OpenError> {
     for leftover in [&fresh, &location.beside(".new-wal"), &location.beside(".new-shm")] {
         let _ = std::fs::remove_file(leftover);
     }
-    let failed = |cause: sqlx::Error| OpenError::Database { path: path.clone(), cause: cause.into() };
+    let failed =
+        |cause: sqlx::Error| OpenError::Database { path: path.clone(), cause: cause.into() };
     let options = location.write_options(&fresh).create_if_missing(true);
     let options = options.pragma("application_id", APPLICATION_ID.to_string());
     let mut connection = options.connect().await.map_err(failed)?;
@@ -195,7 +196,8 @@ async fn check_and_migrate(location: &Location) -> Result<(), OpenError> {
     if found == known {
         return Ok(());
     }
-    let failed = |cause: sqlx::Error| OpenError::Database { path: path.clone(), cause: cause.into() };
+    let failed =
+        |cause: sqlx::Error| OpenError::Database { path: path.clone(), cause: cause.into() };
     let mut writer = location.open_writer().await.map_err(failed)?;
     let migrated = migrate::run(&mut writer).await;
     writer.close().await.map_err(failed)?;

@@ -5,5 +5,28 @@
 //! everything else is named after what it promises.
 #![expect(clippy::unwrap_used, reason = "a test that meets None or Err has failed")]
 
+mod ages;
+mod checks;
+mod command_line;
+mod documents;
+mod durability;
 mod harness;
+mod history_filters;
+mod history_groups;
+mod history_pages;
+mod hostile;
+mod import;
+mod legacy;
+mod order;
 mod pipeline;
+mod problems;
+mod process;
+mod random;
+mod receipts;
+mod refold;
+mod retries;
+mod status;
+mod store;
+mod streams;
+mod tidy;
+mod wire;

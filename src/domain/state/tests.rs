@@ -171,7 +171,7 @@ fn the_newest_word_decides_whether_a_host_is_stale() {
             source: Source::Cron,
             reported_at: None,
             digest: content.digest(),
-                content: Arc::new(content),
+            content: Arc::new(content),
             run: None,
         };
         (Place { time: Timestamp(time * SECOND), id: time as u64 + 1 }, report)

@@ -361,7 +361,8 @@ pub struct HistoryParams {
     /// Rows of a page (default 100), or of a stream (default all).
     #[param(example = 100, minimum = 1, maximum = 10000)]
     limit: Option<u32>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the page before (empty for the first page).
+    #[param(example = "")]
     cursor: Option<String>,
     /// json, csv or ndjson.
     #[param(example = "json")]

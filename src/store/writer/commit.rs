@@ -184,7 +184,8 @@ impl Writer {
 
     /// Looks up, in one query, the numbers of what this batch refers to and memory does not hold.
     async fn learn_numbers(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
-        let (mut contents, mut senders, mut runs) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut contents, mut senders, mut runs) =
+            (HashSet::new(), HashSet::new(), HashSet::new());
         for NewEntry { entry, digest, .. } in &batch.entries {
             if !self.contents.known.contains_key(digest) {
                 contents.insert(hex(digest));
@@ -237,9 +238,10 @@ impl Writer {
             let sender_id = self.senders.number(sender, |id| {
                 senders.push((id, &sender.reported_by, &sender.remote_address));
             });
-            let run_id = entry.run.as_deref().map(|run| {
-                self.runs.number(run, |id| runs.push((id, &run.run_id, &run.run_url)))
-            });
+            let run_id = entry
+                .run
+                .as_deref()
+                .map(|run| self.runs.number(run, |id| runs.push((id, &run.run_id, &run.run_url))));
             rows.push(NarrowEntry {
                 id: entry.id,
                 host_id: *host_id,
@@ -258,10 +260,10 @@ impl Writer {
         }
         let host = |(id, key): &(i64, HostKey)| (*id, key.server_group.clone(), key.host.clone());
         let hosts: Vec<_> = batch.new_hosts.iter().map(host).collect();
-        let none =
-            hosts.is_empty() && contents.is_empty() && senders.is_empty() && runs.is_empty();
+        let none = hosts.is_empty() && contents.is_empty() && senders.is_empty() && runs.is_empty();
         let fresh = || {
-            let hosts: Vec<_> = hosts.iter().map(|(id, group, host)| (id, &**group, &**host)).collect();
+            let hosts: Vec<_> =
+                hosts.iter().map(|(id, group, host)| (id, &**group, &**host)).collect();
             [json_text(&hosts), json_text(&contents), json_text(&senders), json_text(&runs)]
         };
         (rows, (!none).then(fresh))
@@ -357,7 +359,9 @@ fn json_text<T: serde::Serialize>(value: &T) -> String {
 }
 
 fn keys_json(keys: &[KeyRecord]) -> String {
-    let row = |k: &KeyRecord| serde_json::json!([k.token, k.key, k.body, json_text(&k.ids), k.received_at.0]);
+    let row = |k: &KeyRecord| {
+        serde_json::json!([k.token, k.key, k.body, json_text(&k.ids), k.received_at.0])
+    };
     json_text(&keys.iter().map(row).collect::<Vec<_>>())
 }
 

@@ -146,4 +146,3 @@ fn placed(row: &SqliteRow, column: usize) -> Result<Option<(Place, i64)>, sqlx::
     let place = Place { time: Timestamp(next()), id: next() as u64 };
     Ok(Some((place, next())))
 }
-

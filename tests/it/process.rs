@@ -1,0 +1,144 @@
+//! The real binary as a child process: started with its environment cleared, stopped by signals.
+
+use crate::harness::Client;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a child may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a child is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The binary with a clean environment, beside its test's files.
+pub fn binary(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gitops-status-server"));
+    command.env_clear().current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// Runs a subcommand to its end.
+pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+    binary(folder).args(arguments).output().unwrap()
+}
+
+/// Runs it with settings; answers the exit code and what it said on standard error.
+pub fn run_with(folder: &Path, settings: &[(&str, &str)], arguments: &[&str]) -> (i32, String) {
+    let mut command = binary(folder);
+    command.args(arguments).envs(settings.iter().copied());
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), said)
+}
+
+/// The setting for a database in a folder.
+pub fn url(folder: &Path) -> String {
+    format!("sqlite://{}", database(folder).display())
+}
+
+/// The database of a folder.
+pub fn database(folder: &Path) -> PathBuf {
+    folder.join("history.db")
+}
+
+/// A serving child; killed when dropped.
+pub struct Process {
+    child: Child,
+    pub client: Client,
+    pub port: u16,
+}
+
+impl std::ops::Deref for Process {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Process {
+    /// Serves the folder's database; returns when it is ready.
+    pub fn start(folder: &Path) -> Self {
+        Self::with(folder, &[])
+    }
+
+    pub fn with(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        // Another process may take the port between here and there: try again then.
+        for _ in 0..5 {
+            let port = free_port();
+            let mut command = binary(folder);
+            command
+                .env("API_HOST", "127.0.0.1")
+                .env("API_PORT", port.to_string())
+                .env("API_WORKERS", "1")
+                .env("DATABASE_URL", url(folder))
+                .env("RUST_LOG", "error")
+                .envs(settings.iter().copied())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let child = command.spawn().unwrap();
+            let client = Client::new(([127, 0, 0, 1], port).into());
+            let mut process = Self { child, client, port };
+            if process.becomes_ready() {
+                return process;
+            }
+        }
+        panic!("the server does not start");
+    }
+
+    fn becomes_ready(&mut self) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let answer = self.client.try_send("GET", "/ready", &[], None);
+            if answer.is_ok_and(|answer| answer.status == 200) {
+                return true;
+            }
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(LOOK);
+        }
+        false
+    }
+
+    /// SIGTERM, and the exit it leads to.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal("-TERM");
+        self.wait()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(LOOK);
+        }
+        panic!("the server does not stop");
+    }
+
+    /// SIGKILL: the process has no say.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody listened on a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
