@@ -17,8 +17,10 @@ LABEL org.opencontainers.image.title="gitops-status-server" \
 COPY --from=build /out/bin/gitops-status-server /usr/local/bin/gitops-status-server
 # A fresh named volume takes the owner of this folder.
 COPY --from=build --chown=65532:65532 /out/data /data
+# SQLITE_TMPDIR: with a read-only root there is no other place for a temporary file of SQLite's.
 ENV DATABASE_URL=sqlite:///data/gitops-status.db \
     STATUS_FILE=/data/status.json \
+    SQLITE_TMPDIR=/data \
     API_PORT=5000
 USER 65532:65532
 WORKDIR /data

@@ -90,7 +90,8 @@ fn log_to_stderr(format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::try_new(directives).map_err(|error| format!("RUST_LOG: {error}"))?;
     let ansi = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi);
-    let log = log.with_writer(std::io::stderr);
+    // A log that nobody reads any more must not stop the server.
+    let log = log.with_writer(std::io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),

@@ -38,14 +38,11 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
 async fn to_stdout(mut walk: Walk) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     while let Some(chunk) = walk.next_chunk().await? {
-        match stdout.write_all(&chunk) {
-            // The reader (head, less) has seen enough.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-            other => other?,
+        if let Err(error) = stdout.write_all(&chunk) {
+            return super::unless_reader_left(Err(error));
         }
     }
-    stdout.flush()?;
-    Ok(())
+    super::unless_reader_left(stdout.flush())
 }
 
 async fn to_file(mut walk: Walk, path: &Path, expected: Option<u64>) -> Result<(), Failure> {

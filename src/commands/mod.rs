@@ -61,6 +61,14 @@ impl Database {
     }
 }
 
+/// Whoever reads our output (head, less) may go when it has seen enough.
+fn unless_reader_left(written: std::io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// A name for a new history: `gitops-status-server/` and 32 hex digits.
 fn new_origin() -> Result<String, Failure> {
     let mut bytes = [0; 16];

@@ -73,12 +73,12 @@ pub async fn serve_on(
     );
     tracing::info!(%address, hosts, entries = state.board.size(), database = args.database.database_url, "ready");
     let signals = tokio::spawn(stop_at_signal(server.handle()));
-    let served = server.await;
+    let outcome = server.await;
     signals.abort();
     drop(state);
     database.close().await;
     tracing::info!("stopped");
-    served.map_err(Into::into)
+    outcome.map_err(Into::into)
 }
 
 /// SIGTERM and SIGINT both stop in order; a second one of either does nothing more.

@@ -42,12 +42,10 @@ struct LineV1<'a> {
     changed_files: &'a Option<Vec<super::report::ChangedFile>>,
     commit_sha: &'a Option<String>,
     declared_count: Option<u32>,
-    #[serde(serialize_with = "raw_json")]
-    detail: &'a Option<String>,
+    detail: Option<RawJson<'a>>,
     environment: &'a Option<String>,
     host: &'a str,
-    #[serde(serialize_with = "decimal")]
-    id: u64,
+    id: Decimal,
     kind: Kind,
     labels: &'a Option<super::content::Labels>,
     last_cron_check: Option<Timestamp>,
@@ -77,17 +75,23 @@ struct LineV1<'a> {
 }
 
 /// `id` is a string in the line: JSON numbers lose digits above 2^53 in some readers.
-fn decimal<S: serde::Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
+struct Decimal(u64);
+
+impl Serialize for Decimal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// `detail` is kept as canonical JSON text and goes in as it is.
-fn raw_json<S: serde::Serializer>(json: &Option<String>, out: S) -> Result<S::Ok, S::Error> {
-    let value: Option<serde_json::Value> = match json {
-        Some(text) => Some(serde_json::from_str(text).map_err(serde::ser::Error::custom)?),
-        None => None,
-    };
-    value.serialize(out)
+struct RawJson<'a>(&'a str);
+
+impl Serialize for RawJson<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value: serde_json::Value =
+            serde_json::from_str(self.0).map_err(serde::ser::Error::custom)?;
+        value.serialize(serializer)
+    }
 }
 
 impl Entry {
@@ -99,10 +103,10 @@ impl Entry {
             changed_files: &content.changed_files,
             commit_sha: &content.commit_sha,
             declared_count: content.declared_count,
-            detail: &content.detail,
+            detail: content.detail.as_deref().map(RawJson),
             environment: &content.environment,
             host: &self.key.host,
-            id: self.id,
+            id: Decimal(self.id),
             kind: self.kind,
             labels: &content.labels,
             last_cron_check: content.last_cron_check,
@@ -169,6 +173,7 @@ mod tests {
         Timestamp::parse(text).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "every field it fills is an Option")]
     fn text(value: &str) -> Option<String> {
         Some(value.to_owned())
     }

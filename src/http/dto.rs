@@ -300,6 +300,30 @@ impl Counts {
     }
 }
 
+/// The counts of one group: its key first, under the name of what was grouped by.
+#[derive(Debug)]
+pub struct GroupCounts {
+    pub name: &'static str,
+    pub key: Option<String>,
+    pub counts: Counts,
+}
+
+impl Serialize for GroupCounts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let Counts { synced, out_of_sync, failed, unknown, stale, total } = &self.counts;
+        let mut row = serializer.serialize_map(Some(7))?;
+        row.serialize_entry(self.name, &self.key)?;
+        row.serialize_entry("synced", synced)?;
+        row.serialize_entry("out_of_sync", out_of_sync)?;
+        row.serialize_entry("failed", failed)?;
+        row.serialize_entry("unknown", unknown)?;
+        row.serialize_entry("stale", stale)?;
+        row.serialize_entry("total", total)?;
+        row.end()
+    }
+}
+
 /// A refused report.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectionRow {

@@ -124,7 +124,7 @@ async fn page(
     });
     match next {
         Some(cursor) => {
-            body.extend_from_slice(format!("],\"next_cursor\":\"{cursor}\"}}").as_bytes())
+            body.extend_from_slice(format!("],\"next_cursor\":\"{cursor}\"}}").as_bytes());
         }
         None => body.extend_from_slice(b"],\"next_cursor\":null}"),
     }

@@ -2,7 +2,7 @@
 
 use super::dto::V1Status;
 use super::params::Params;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use super::{AppState, respond};
 use crate::domain::state::HostState;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -18,7 +18,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
         ("server" = Option<String>, Query, description = "The host", example = "rsyslog-lab")),
     responses(
         (status = 200, description = "The v1 object", body = V1Status<'_>),
-        (status = 304, description = "Nothing has changed since the ETag in If-None-Match")))]
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 400, description = "A parameter is given twice", body = ProblemBody<'_>, content_type = "application/problem+json")))]
 pub async fn current(
     request: HttpRequest,
     app: web::Data<AppState>,

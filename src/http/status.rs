@@ -1,6 +1,6 @@
 //! Current state goes out: `/status`, `/summary`, `/rejections`.
 
-use super::dto::{Counts, RejectionRow, StatusRow};
+use super::dto::{Counts, GroupCounts, RejectionRow, StatusRow};
 use super::openapi::shapes::StatusParams;
 use super::params::{Params, host_key, segments};
 use super::problem::{Problem, ProblemBody};
@@ -11,7 +11,6 @@ use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::store::REJECTIONS_KEPT;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -194,12 +193,11 @@ pub async fn of_host(
     let mut params = Params::of(&request)?;
     refuse_travel_in_time(&mut params);
     params.check()?;
-    match app.board.get(&key) {
-        Some(state) => Ok(respond::json(&request, &StatusRow::of(&state, app.now()))),
-        None => {
-            let near = near(&key, app.board.read().hosts.keys(), NEAR_MAX);
-            Err(Problem::unknown_host(&key, near))
-        }
+    if let Some(state) = app.board.get(&key) {
+        Ok(respond::json(&request, &StatusRow::of(&state, app.now())))
+    } else {
+        let near = near(&key, app.board.read().hosts.keys(), NEAR_MAX);
+        Err(Problem::unknown_host(&key, near))
     }
 }
 
@@ -238,14 +236,7 @@ pub async fn summary(
     let Some(name) = group_by else {
         return Ok(respond::json(&request, groups.values().next().unwrap_or(&Counts::default())));
     };
-    let row = |(key, counts): (Option<String>, Counts)| {
-        let mut row = Map::new();
-        row.insert(name.to_owned(), key.map_or(Value::Null, Value::String));
-        if let Ok(Value::Object(counts)) = serde_json::to_value(counts) {
-            row.extend(counts);
-        }
-        row
-    };
+    let row = |(key, counts)| GroupCounts { name, key, counts };
     Ok(respond::json(&request, &groups.into_iter().map(row).collect::<Vec<_>>()))
 }
 

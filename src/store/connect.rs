@@ -87,7 +87,7 @@ impl Location {
     }
 
     /// Options of the writing connection: synced at every commit.
-    fn write_options(&self, path: &Path) -> SqliteConnectOptions {
+    fn write_options(path: &Path) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -106,7 +106,7 @@ impl Location {
 
     /// Opens the writing connection of an existing database.
     pub(super) async fn open_writer(&self) -> Result<SqliteConnection, sqlx::Error> {
-        self.write_options(&self.path).connect().await
+        Self::write_options(&self.path).connect().await
     }
 
     /// Opens a reading connection of an existing database.
@@ -147,7 +147,7 @@ pub async fn create_or_check(location: &Location) -> Result<(), OpenError> {
     }
     let failed =
         |cause: sqlx::Error| OpenError::Database { path: path.clone(), cause: cause.into() };
-    let options = location.write_options(&fresh).create_if_missing(true);
+    let options = Location::write_options(&fresh).create_if_missing(true);
     let options = options.pragma("application_id", APPLICATION_ID.to_string());
     let mut connection = options.connect().await.map_err(failed)?;
     let migrated = migrate::run(&mut connection).await;

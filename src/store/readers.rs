@@ -15,6 +15,9 @@ pub const READ_DEADLINE: Duration = Duration::from_secs(2);
 /// SQLite's virtual-machine steps between two looks at the clock (some tens of microseconds).
 const STEPS_PER_LOOK: i32 = 10_000;
 
+/// SQLite's code of a query that its progress handler ended.
+const INTERRUPTED: &str = "9";
+
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -119,7 +122,6 @@ impl Reader<'_> {
     ) -> Result<T, ReadError> {
         self.clean = false;
         let result = question(self).await;
-        const INTERRUPTED: &str = "9";
         match result {
             Ok(value) => {
                 self.clean = true;

@@ -96,7 +96,7 @@ pub fn content_json(id: i64, digest: &ContentDigest, content: &Content) -> Value
         id,
         crate::domain::line::hex(digest),
         content.status.map(Status::code),
-        json(content.changed_files.as_ref().map(|files| to_json(files))),
+        json(content.changed_files.as_ref().map(to_json)),
         content.declared_count,
         content.max_age,
         i64::from(content.max_age_sent),
@@ -111,7 +111,7 @@ pub fn content_json(id: i64, digest: &ContentDigest, content: &Content) -> Value
         content.updated_by,
         time(content.last_pipeline_run),
         time(content.last_cron_check),
-        json(content.labels.as_ref().map(|labels| to_json(labels))),
+        json(content.labels.as_ref().map(to_json)),
         content.reason,
         content.detail,
     ])

@@ -28,7 +28,7 @@ pub struct Walk {
 }
 
 enum Writer {
-    Csv { items: CsvItems, header_written: bool },
+    Csv { items: Box<CsvItems>, header_written: bool },
     Ndjson,
 }
 
@@ -41,7 +41,9 @@ impl Walk {
         origin: Arc<str>,
     ) -> Self {
         let writer = match format {
-            Format::Csv => Writer::Csv { items: CsvItems::new(query.raw), header_written: false },
+            Format::Csv => {
+                Writer::Csv { items: Box::new(CsvItems::new(query.raw)), header_written: false }
+            }
             Format::Json | Format::Ndjson => Writer::Ndjson,
         };
         let wanted = query.limit;

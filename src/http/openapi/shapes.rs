@@ -156,9 +156,12 @@ pub enum ReportedFile {
 /// A file with what more is known of it.
 #[derive(Serialize, ToSchema)]
 pub struct FileObject {
-    /// Or `name`.
+    /// The path; this or `name` must be there.
     #[schema(example = "rsyslog.d/30-lab.conf")]
-    path: String,
+    path: Option<String>,
+    /// What v1 clients call the path.
+    #[schema(example = "rsyslog.d/30-lab.conf")]
+    name: Option<String>,
     /// modified, missing, extra or mode.
     #[schema(example = "modified")]
     kind: Option<String>,

@@ -332,18 +332,24 @@ fn bind_block(rows: &[NarrowEntry], states: &[Arc<HostState>], first: usize) -> 
     let mut values = SqliteArguments::default();
     values.reserve(rows.len() * (HISTORY_COLUMNS + STATE_COLUMNS), 0);
     for row in rows {
-        row.columns().into_iter().for_each(|column| add(&mut values, column));
+        for column in row.columns() {
+            add(&mut values, column);
+        }
     }
     for index in first..first + rows.len() {
         let state = &states[index.min(states.len() - 1)];
-        state_columns(state).into_iter().for_each(|column| add(&mut values, column));
+        for column in state_columns(state) {
+            add(&mut values, column);
+        }
     }
     values
 }
 
 fn texts(texts: &[String]) -> SqliteArguments {
     let mut values = SqliteArguments::default();
-    texts.iter().for_each(|text| add(&mut values, text.clone()));
+    for text in texts {
+        add(&mut values, text.clone());
+    }
     values
 }
 
