@@ -8,6 +8,7 @@
 mod ages;
 mod checks;
 mod command_line;
+mod corpus;
 mod documents;
 mod durability;
 mod harness;
@@ -29,4 +30,5 @@ mod status;
 mod store;
 mod streams;
 mod tidy;
+mod unavailable;
 mod wire;

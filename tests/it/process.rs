@@ -64,10 +64,25 @@ impl Process {
     }
 
     pub fn with(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::serve(|| binary(folder), folder, settings)
+    }
+
+    /// Serves through a shell script that ends in `exec "$0"`.
+    pub fn wrapped(folder: &Path, script: &str) -> Self {
+        let command = || {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", script, env!("CARGO_BIN_EXE_gitops-status-server")]);
+            command.env_clear().current_dir(folder).stdin(Stdio::null());
+            command
+        };
+        Self::serve(command, folder, &[])
+    }
+
+    fn serve(command: impl Fn() -> Command, folder: &Path, settings: &[(&str, &str)]) -> Self {
         // Another process may take the port between here and there: try again then.
         for _ in 0..5 {
             let port = free_port();
-            let mut command = binary(folder);
+            let mut command = command();
             command
                 .env("API_HOST", "127.0.0.1")
                 .env("API_PORT", port.to_string())
@@ -100,6 +115,11 @@ impl Process {
             std::thread::sleep(LOOK);
         }
         false
+    }
+
+    /// The child's process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGTERM, and the exit it leads to.

@@ -1,0 +1,136 @@
+//! The database cannot be written: nothing is acknowledged, reads go on, and it heals by itself.
+
+use crate::harness::{Server, check, pipeline_report};
+use crate::process::{Process, database, run_with, url};
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Holds the write lock of a database while `work` runs.
+fn while_locked<T>(path: &Path, work: impl FnOnce() -> T) -> T {
+    actix_web::rt::System::new().block_on(async {
+        let mut connection: SqliteConnection =
+            SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+        let result = work();
+        sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        result
+    })
+}
+
+#[test]
+fn a_locked_database_is_503_and_stores_nothing_until_the_lock_is_gone() {
+    let server = Server::start();
+    server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:00:00Z"));
+    let report = check("g", "h", "out_of_sync", "2026-04-26T11:30:00Z");
+    while_locked(&server.database(), || {
+        let refused = server.post("/status/cron", &report);
+        let body = refused.problem(503);
+        assert!(!refused.header("retry-after").is_empty());
+        assert_eq!(body["type"], "urn:gitops-status-server:problem:unavailable");
+        assert_eq!(body.get("stored"), None, "it is surely not stored");
+        assert_eq!(server.row("g", "h")["status"], "synced", "reads go on");
+        assert_eq!(server.get("/health").status, 200);
+        assert_eq!(server.get("/ready").status, 503);
+    });
+    assert_eq!(server.get("/ready").status, 200);
+    assert_eq!(server.cron(&report)["report"]["id"], "2", "a refused batch leaves no hole");
+    assert_eq!(server.lines().len(), 2);
+}
+
+#[test]
+fn an_import_beside_a_running_server_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path());
+    server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:00:00Z"));
+    let file = folder.path().join("status.json");
+    std::fs::write(
+        &file,
+        r#"{"version":"2.0","servers":{"old/host":{"status":"out_of_sync","timestamp":"2026-04-26T10:00:00Z"}}}"#,
+    )
+    .unwrap();
+    let settings = [("DATABASE_URL", url(folder.path()))];
+    let settings = [(settings[0].0, settings[0].1.as_str())];
+    let (code, said) = run_with(folder.path(), &settings, &["import", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{said}");
+    // The very next report comes on top of what the other process wrote.
+    assert_eq!(
+        server.cron(&check("g", "h", "synced", "2026-04-26T11:30:00Z"))["report"]["id"],
+        "3"
+    );
+    assert_eq!(server.row("old", "host")["status"], "out_of_sync");
+    assert_eq!(server.lines().len(), 3);
+    // And without a report, readers see a second import soon.
+    std::fs::write(&file, r#"{"servers":{"old/other":{"status":"synced"}}}"#).unwrap();
+    let (code, said) = run_with(folder.path(), &settings, &["import", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{said}");
+    let begun = Instant::now();
+    while server.get("/status/old/other").status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the import was not noticed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn two_servers_on_one_file_never_lose_or_double_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = [Process::start(folder.path()), Process::start(folder.path())];
+    std::thread::scope(|scope| {
+        for (number, server) in servers.iter().enumerate() {
+            scope.spawn(move || {
+                for n in 0..40 {
+                    let report = json!({"server_group": "g", "host": format!("h{number}-{}", n % 4),
+                        "status": "synced", "run_id": n.to_string()});
+                    // Two servers get into each other's way; what one refuses it has not stored.
+                    while server.post("/status/pipeline", &report).status != 200 {}
+                }
+            });
+        }
+    });
+    let lines = servers[0].lines();
+    let ids: Vec<String> = lines.iter().map(|line| line["id"].as_str().unwrap().into()).collect();
+    let dense: Vec<String> = (1..=80).map(|id| id.to_string()).collect();
+    assert_eq!(ids, dense);
+    assert!(database(folder.path()).exists());
+}
+
+/// A write that the system refuses (here by the limit on a file's size, elsewhere by a full disk)
+/// is answered 503, and the server takes reports again once there is room.
+#[test]
+fn a_file_that_may_not_grow_is_503_and_heals() {
+    let folder = tempfile::tempdir().unwrap();
+    // Unlike a full disk, the limit also sends a signal, which would end the process.
+    let server = Process::wrapped(folder.path(), "trap '' XFSZ; exec \"$0\"");
+    server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:00:00Z"));
+    let limit = |bytes: &str| {
+        let pid = server.id().to_string();
+        let set = std::process::Command::new("prlimit")
+            .args(["--pid", &pid, &format!("--fsize={bytes}:unlimited")])
+            .status();
+        assert!(set.expect("prlimit (util-linux) is needed").success());
+    };
+    let size = |suffix: &str| {
+        let path = format!("{}{suffix}", database(folder.path()).display());
+        std::fs::metadata(path).map_or(0, |file| file.len())
+    };
+    limit(&size("-wal").max(4096).to_string());
+    let mut refused = 0;
+    for n in 0..5 {
+        let body = json!({"server_group": "g", "host": "h", "status": "failed", "run_id": format!("r{n}"),
+            "validation_message": "x".repeat(20_000)});
+        let answer = server.post("/status/pipeline", &body);
+        refused += usize::from(answer.status == 503);
+        assert!(answer.status == 200 || answer.status == 503, "{}", answer.text());
+    }
+    assert!(refused > 0, "the limit was never met");
+    assert_eq!(server.get("/status").status, 200, "reads go on");
+    let stored = server.lines().len();
+    assert_eq!(stored, 6 - refused, "what was refused is not there, what was taken is");
+    limit("unlimited");
+    server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:30:00Z"));
+    assert_eq!(server.lines().len(), stored + 1);
+    assert_eq!(server.get("/ready").status, 200);
+}
