@@ -3,38 +3,35 @@
 use super::load;
 use super::server::Server;
 use super::{data, median, row, verdict};
-use gitops_status_server::domain::time::Timestamp;
 use std::time::Duration;
 
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(700);
-/// The databases' clock, as `data` moves it.
-const BEGIN: i64 = 1_767_225_600_000_000;
-const CADENCE: i64 = 120_000_000;
+/// Hosts whose pages are asked for.
+const ASKED: usize = 20;
 
 pub fn run() {
     println!("\nhistory: a page of 100 rows of one host, one connection, median latency");
     let (small, large) =
         (Server::start(&data::filled(100_000)), Server::start(&data::filled(10_000_000)));
-    let newest = |_: i64| String::new();
-    let depth = |rounds: i64| format!("&to={}", Timestamp(BEGIN + rounds * CADENCE));
-    let oldest = depth(101);
-    let cases: [(&str, String); 3] =
-        [("newest", newest(0)), ("middle", depth(5_000)), ("oldest", oldest)];
-    let ask = |server: &Server, query: &str| {
-        let query = query.to_owned();
+    // Deep pages by cursor, as a walk would reach them: nothing but the cursor bounds them.
+    let cases: [(&str, Vec<String>); 3] = [
+        ("newest", (0..ASKED).map(|_| String::new()).collect()),
+        ("middle", cursors(&large, 5_000)),
+        ("oldest", cursors(&large, 9_890)),
+    ];
+    let ask = |server: &Server, cursors: &[String]| {
+        let cursors = cursors.to_vec();
         let run = load::run(server.port, 1, ROUND, move |n, out| {
-            let host = n as usize * 7 % data::HOSTS;
-            let path =
-                format!("/history/rsyslog-{:02}/rsyslog-{host:04}?limit=100{query}", host % 20);
-            load::get(&path, out);
+            let at = n as usize % ASKED;
+            load::get(&format!("{}?limit=100{}", path(at), cursors[at]), out);
         });
         median(&run.latencies)
     };
     let (mut base, mut deep) = (vec![], vec![vec![]; cases.len()]);
     let mut ratios = vec![vec![]; cases.len()];
     for round in 0..=ROUNDS {
-        let plain = ask(&small, "");
+        let plain = ask(&small, &cases[0].1);
         let times: Vec<f64> = cases.iter().map(|(_, query)| ask(&large, query)).collect();
         if round == 0 {
             continue; // warms the page cache
@@ -55,4 +52,26 @@ pub fn run() {
     }
     small.stop();
     large.stop();
+}
+
+fn path(at: usize) -> String {
+    let host = at * 49;
+    format!("/history/rsyslog-{:02}/rsyslog-{host:04}", host % 20)
+}
+
+/// For each host asked for, the cursor behind its newest `rows` rows, as a parameter.
+fn cursors(server: &Server, rows: usize) -> Vec<String> {
+    let cursor = |at| {
+        let url = format!("http://127.0.0.1:{}{}?limit={rows}", server.port, path(at));
+        let page = ureq::get(&url)
+            .call()
+            .unwrap()
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_string();
+        let page: serde_json::Value = serde_json::from_str(&page.unwrap()).unwrap();
+        format!("&cursor={}", page["next_cursor"].as_str().unwrap())
+    };
+    (0..ASKED).map(cursor).collect()
 }

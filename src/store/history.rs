@@ -108,10 +108,12 @@ const END: Place = Place { time: Timestamp(i64::MAX), id: i64::MAX as u64 };
 const BEGINNING: Place = Place { time: Timestamp(i64::MIN), id: 0 };
 
 // The parts of a page's text. Parameters: $1 JSON of the filters, $2 host(s), $3/$4 the place to go
-// on from, $5/$6 bounds in time, $7/$8 bounds in id, $9 limit.
-const BOUNDS: &str = "h.time >= $5 AND h.time < $6 AND h.seq BETWEEN $7 AND $8";
-const BEFORE_PLACE: &str = "(h.time, h.seq) < ($3, $4)";
-const BEHIND_PLACE: &str = "(h.time, h.seq) > ($3, $4)";
+// on from, $5/$6 bounds in time, $7/$8 bounds in id, $9 limit. The place is among the bounds already
+// (SQLite enters an index by one lower and one upper bound, and must not enter at the window's edge
+// and walk to the place); what is left to tell apart are rows of the very same time.
+const BOUNDS: &str = "h.time BETWEEN $5 AND $6 AND h.seq BETWEEN $7 AND $8";
+const BEFORE_PLACE: &str = "(h.time < $3 OR h.seq < $4)";
+const BEHIND_PLACE: &str = "(h.time > $3 OR h.seq > $4)";
 const DOWN: &str = "ORDER BY h.time DESC, h.seq DESC LIMIT $9";
 const UP: &str = "ORDER BY h.time, h.seq LIMIT $9";
 const BY_SOURCE: &str = "h.source IN (SELECT value FROM json_each($1, '$.source'))";
@@ -173,14 +175,8 @@ fn page_sql(request: &PageRequest) -> String {
             conditions.push(BEHIND_PLACE);
             UP
         }
-        Order::ById => {
-            conditions.push("h.seq > $4");
-            "ORDER BY h.seq LIMIT $9"
-        }
-        Order::ByIdDescending => {
-            conditions.push("h.seq < $4");
-            "ORDER BY h.seq DESC LIMIT $9"
-        }
+        Order::ById => "ORDER BY h.seq LIMIT $9",
+        Order::ByIdDescending => "ORDER BY h.seq DESC LIMIT $9",
     };
     let conditions = conditions.join(" AND ");
     format!(
@@ -249,6 +245,16 @@ async fn page(
     });
     let start = if request.order.is_descending() { END } else { BEGINNING };
     let after = request.after.unwrap_or(start);
+    let mut low = window.from.map_or(i64::MIN, |time| time.0);
+    let mut high = window.to.map_or(i64::MAX, |time| time.0.saturating_sub(1));
+    let mut low_id = window.from_id.map_or(0, as_sql_id);
+    let mut high_id = window.to_id.map_or(i64::MAX, as_sql_id);
+    match request.order {
+        Order::NewestFirst => high = high.min(after.time.0),
+        Order::OldestFirst => low = low.max(after.time.0),
+        Order::ById => low_id = low_id.max(as_sql_id(after.id.saturating_add(1))),
+        Order::ByIdDescending => high_id = high_id.min(as_sql_id(after.id).saturating_sub(1)),
+    }
     // The text is put together from this file's constants.
     let query = sqlx::query(AssertSqlSafe(page_sql(request))).bind(filters.to_string());
     let query = match &request.hosts {
@@ -259,10 +265,10 @@ async fn page(
     let query = query
         .bind(after.time.0)
         .bind(after.id as i64)
-        .bind(window.from.map_or(i64::MIN, |time| time.0))
-        .bind(window.to.map_or(i64::MAX, |time| time.0))
-        .bind(window.from_id.map_or(0, as_sql_id))
-        .bind(window.to_id.map_or(i64::MAX, as_sql_id))
+        .bind(low)
+        .bind(high)
+        .bind(low_id)
+        .bind(high_id)
         .bind(request.limit as i64);
     let packed: Option<String> = query.fetch_one(connection).await?.try_get(0)?;
     unpack(packed.as_deref().unwrap_or_default())
