@@ -62,7 +62,7 @@ CREATE TABLE run (
     run_id  TEXT,
     run_url TEXT
 ) STRICT;
-CREATE INDEX run_by_run_id ON run (run_id);
+CREATE INDEX run_by_id_and_url ON run (run_id, run_url);
 
 -- The truth: one row for every entry, in the order of arrival, for ever.
 -- Columns are chosen to cost few bytes: `time` and `reported_at` are computed, and small integers
@@ -110,7 +110,9 @@ WHEN OLD.seq >= (SELECT prune_before FROM head) BEGIN
     SELECT RAISE(ABORT, 'drift_history is append-only');
 END;
 CREATE TRIGGER head_only_grows BEFORE UPDATE ON head
-WHEN NEW.size < OLD.size OR NEW.prune_before < OLD.prune_before OR NEW.origin <> OLD.origin BEGIN
+WHEN NEW.size < OLD.size OR NEW.origin <> OLD.origin
+     OR NEW.prune_before <> OLD.prune_before    -- until there is retention, nothing may be deleted
+     OR (NEW.size > OLD.size AND NOT EXISTS (SELECT 1 FROM drift_history WHERE seq = NEW.size)) BEGIN
     SELECT RAISE(ABORT, 'head only grows');
 END;
 CREATE TRIGGER head_no_delete BEFORE DELETE ON head BEGIN

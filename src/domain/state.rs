@@ -197,6 +197,15 @@ impl HostState {
         place < self.newest.place
     }
 
+    /// Whether the fold of this report asks where the next drift behind it begins: it would end the
+    /// open drift, but drifted reports lie behind it.
+    pub fn needs_next_drift(&self, report: &Report, place: Place) -> bool {
+        report.content.status == Some(Status::Synced)
+            && self.synced.is_none_or(|synced| place > synced)
+            && self.drift_start.is_some_and(|start| start < place)
+            && self.drifted.is_some_and(|drifted| drifted > place)
+    }
+
     /// Judges and folds a further report. `around` must be given exactly when the report
     /// [is out of order](HostState::is_out_of_order).
     pub fn add(

@@ -46,7 +46,12 @@ impl Timestamp {
     /// or a blank between date and time, any offset (`Z`, `+03:00`, `+0300`, `+03`), also after a
     /// blank; without an offset it is UTC. A leap second counts as the second after it.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
-        let (clock, offset) = split_offset(text.trim())?;
+        let text = text.trim();
+        // Every accepted form is ASCII; below, texts are cut at byte positions.
+        if !text.is_ascii() {
+            return Err(TimeError::Shape);
+        }
+        let (clock, offset) = split_offset(text)?;
         let (date, time) = clock.split_at_checked(10).ok_or(TimeError::Shape)?;
         let day = parse_date(date)?;
         let time = time.strip_prefix(['T', 't', ' ']).ok_or(TimeError::Shape)?;
@@ -66,6 +71,9 @@ impl Timestamp {
         let text = text.trim();
         if text.contains("${") {
             return Err(TimeError::Macro);
+        }
+        if !text.is_ascii() {
+            return Err(TimeError::Bound);
         }
         if let Some(rest) = text.strip_prefix("now") {
             return parse_relative(rest, now);
@@ -287,6 +295,8 @@ mod tests {
             ("1777200000", "Shape"),
             ("2026-04-26T10:30:00 UTC", "Shape"),
             ("2026-04-26T1é:30:00Z", "Shape"),
+            ("aé6-04-26T10:30:00Z", "Shape"),
+            ("2026-04-26T10:30:00+aéb", "Shape"),
             ("2026-02-30T10:30:00Z", "NoSuchTime"),
             ("2026-04-26T24:00:00Z", "NoSuchTime"),
             ("2026-04-26T10:30:00+24:00", "NoSuchTime"),
@@ -315,7 +325,9 @@ mod tests {
             assert_eq!(bound.as_deref(), Ok(shown_as), "{sent}");
         }
         assert_eq!(Timestamp::parse_bound("${__from}", now), Err(TimeError::Macro));
-        for wrong in ["177716160", "yesterday", "now-d", "now-90", "now90d", "now-1é", ""] {
+        for wrong in
+            ["177716160", "yesterday", "now-d", "now-90", "now90d", "now-1é", "aé6-04-26", ""]
+        {
             assert_eq!(Timestamp::parse_bound(wrong, now), Err(TimeError::Bound), "{wrong}");
         }
     }

@@ -86,14 +86,15 @@ impl AppState {
 /// Every path and what it takes. `document()` describes the same list; a test compares them.
 pub fn routes(config: &mut web::ServiceConfig) {
     for endpoint in [
+        // Reports first: paths are tried in this order.
+        at("/status/pipeline").get(status::of_group).post(reports::pipeline),
+        at("/status/cron").get(status::of_group).post(reports::cron),
+        at("/api/status").get(legacy::current).post(reports::legacy),
         at("/").get(system::index),
         at("/health").get(system::health),
         at("/-/healthy").get(system::health),
         at("/ready").get(system::ready),
         at("/-/ready").get(system::ready),
-        at("/status/pipeline").get(status::of_group).post(reports::pipeline),
-        at("/status/cron").get(status::of_group).post(reports::cron),
-        at("/api/status").get(legacy::current).post(reports::legacy),
         at("/status.json").get(legacy::current),
         at("/status").get(status::all),
         at("/status/{server_group}").get(status::of_group),

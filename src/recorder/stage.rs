@@ -127,7 +127,7 @@ impl<'t> Stage<'t> {
             }
             Some(state) => {
                 let around = if state.is_out_of_order(place) {
-                    Some(self.surroundings(&state, place).await?)
+                    Some(self.surroundings(&state, report, place).await?)
                 } else {
                     None
                 };
@@ -184,9 +184,13 @@ impl<'t> Stage<'t> {
     async fn surroundings(
         &mut self,
         state: &HostState,
+        report: &Report,
         at: Place,
     ) -> Result<crate::domain::state::Surroundings, Trouble> {
-        let mut neighbours = self.task.writer.neighbours(state.host_id, at).await?;
+        let mut neighbours = {
+            let next_drift = state.needs_next_drift(report, at);
+            self.task.writer.neighbours(state.host_id, at, next_drift).await?
+        };
         for NewEntry { entry, host_id, .. } in &self.entries {
             if let (true, Some(source)) = (*host_id == state.host_id, entry.source) {
                 let place = Place { time: entry.time, id: entry.id };

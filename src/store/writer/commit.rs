@@ -286,6 +286,9 @@ async fn execute(
             Ok(Some(sqlx::Either::Left(_))) => done += 1,
             Ok(Some(sqlx::Either::Right(_))) => {}
             Ok(None) if done == count => return Ok(()),
+            Ok(None) if commits && done + 1 == count => {
+                return Err(CommitError::Unknown(sqlx::Error::WorkerCrashed.into()));
+            }
             Ok(None) => return Err(not_stored(sqlx::Error::WorkerCrashed)),
             Err(cause) if commits && done + 1 == count && !is_refusal(&cause) => {
                 return Err(CommitError::Unknown(cause.into()));

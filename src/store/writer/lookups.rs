@@ -42,7 +42,7 @@ SELECT (SELECT 1 FROM drift_history h WHERE h.host_id = $1 AND (h.time, h.seq) <
      ORDER BY h.time DESC, h.seq DESC LIMIT 1),
   (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
      JOIN content c ON c.id = h.content_id
-     WHERE h.host_id = $1 AND (h.time, h.seq) > ($2, $3) AND c.status = 1
+     WHERE $4 AND h.host_id = $1 AND (h.time, h.seq) > ($2, $3) AND c.status = 1
      ORDER BY h.time, h.seq LIMIT 1)";
 const TWINS: &str = "
 SELECT seq, content_id, run_id FROM drift_history
@@ -54,11 +54,21 @@ ORDER BY seq";
 const IMPORTS: &str = "SELECT seq, content_id, run_id FROM drift_history WHERE host_id = $1 AND source = 4 ORDER BY seq";
 const KEY: &str = "SELECT body, ids, received_at FROM idempotency WHERE token = $1 AND key = $2";
 impl Writer {
-    /// What the stored entries of a host say around a place.
-    pub async fn neighbours(&mut self, host: i64, at: Place) -> Result<Neighbours, sqlx::Error> {
+    /// What the stored entries of a host say around a place; the first drift behind it only if asked
+    /// for (looking for it may walk far).
+    pub async fn neighbours(
+        &mut self,
+        host: i64,
+        at: Place,
+        next_drift: bool,
+    ) -> Result<Neighbours, sqlx::Error> {
         let dictionary = self.dictionary.clone();
         let connection = self.connection().await?;
-        let query = sqlx::query(NEIGHBOURS).bind(host).bind(at.time.0).bind(at.id as i64);
+        let query = sqlx::query(NEIGHBOURS)
+            .bind(host)
+            .bind(at.time.0)
+            .bind(at.id as i64)
+            .bind(i64::from(next_drift));
         let row = query.fetch_one(&mut *connection).await?;
         let status = placed(&row, 1)?
             .and_then(|(place, code)| Some(Word { place, value: Status::from_code(code)? }));
