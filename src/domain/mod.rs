@@ -5,11 +5,16 @@
 //! Does not belong here: async, SQL, HTTP, environment. Arrows run *to* this room only.
 
 pub mod content;
+pub mod course;
 pub mod cursor;
+pub mod files;
 pub mod item;
 pub mod line;
 pub mod max_age;
 pub mod names;
+pub mod period;
 pub mod report;
+pub mod review;
 pub mod state;
 pub mod time;
+pub mod timeline;

@@ -1,0 +1,115 @@
+//! Calendar periods, UTC: `2026`, `2026-Q3`, `2026-07`.
+
+use super::time::Timestamp;
+use chrono::NaiveDate;
+use std::fmt;
+
+/// A calendar year, quarter or month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    year: i32,
+    /// From 1.
+    first_month: u32,
+    months: u32,
+}
+
+/// Why a text is not a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a period; allowed: a year (2026), a quarter (2026-Q3), a month (2026-07), from 1970 to 9999")]
+pub struct PeriodError;
+
+impl Period {
+    /// Parses a period.
+    pub fn parse(text: &str) -> Result<Self, PeriodError> {
+        let text = text.trim();
+        let number = |digits: &str| -> Result<u32, PeriodError> {
+            let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse().ok().filter(|_| all_digits).ok_or(PeriodError)
+        };
+        let (year, part) = match text.split_once('-') {
+            Some((year, part)) => (year, Some(part)),
+            None => (text, None),
+        };
+        let year = if year.len() == 4 { number(year)? as i32 } else { return Err(PeriodError) };
+        let (first_month, months) = match part {
+            None => (1, 12),
+            Some(part) => match (part.strip_prefix(['Q', 'q']), part.len()) {
+                (Some(quarter), 2) => match number(quarter)? {
+                    quarter @ 1..=4 => (quarter * 3 - 2, 3),
+                    _ => return Err(PeriodError),
+                },
+                (None, 2) => match number(part)? {
+                    month @ 1..=12 => (month, 1),
+                    _ => return Err(PeriodError),
+                },
+                _ => return Err(PeriodError),
+            },
+        };
+        if year < 1970 {
+            return Err(PeriodError);
+        }
+        Ok(Self { year, first_month, months })
+    }
+
+    /// Its first instant.
+    pub fn from(self) -> Timestamp {
+        start_of(self.year, self.first_month)
+    }
+
+    /// The first instant behind it.
+    pub fn to(self) -> Timestamp {
+        let month = self.first_month + self.months;
+        if month > 12 { start_of(self.year + 1, month - 12) } else { start_of(self.year, month) }
+    }
+}
+
+fn start_of(year: i32, month: u32) -> Timestamp {
+    let day = NaiveDate::from_ymd_opt(year, month, 1).expect("chrono knows the years to 10000");
+    Timestamp(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros())
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, first_month, months } = self;
+        match months {
+            12 => write!(f, "{year:04}"),
+            3 => write!(f, "{year:04}-Q{}", first_month.div_ceil(3)),
+            _ => write!(f, "{year:04}-{first_month:02}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_are_the_calendars() {
+        for (text, shown, from, to) in [
+            ("2026", "2026", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            ("2026-q1", "2026-Q1", "2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z"),
+            (" 2026-Q4 ", "2026-Q4", "2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            ("2024-02", "2024-02", "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"),
+            ("9999-12", "9999-12", "9999-12-01T00:00:00Z", "+10000"),
+        ] {
+            let period = Period::parse(text).unwrap();
+            assert_eq!(period.to_string(), shown);
+            assert_eq!(period.from().to_string(), from);
+            if to != "+10000" {
+                assert_eq!(period.to().to_string(), to);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_period_is_refused() {
+        for text in
+            ["", "26", "2026-Q0", "2026-Q5", "2026-13", "2026-00", "2026-7", "2026-07-01", "1969"]
+        {
+            assert_eq!(Period::parse(text), Err(PeriodError), "{text}");
+        }
+        for text in ["Q3-2026", "2026Q3", "+026", "2026-+1", "2026-Q", "２０２６", "2026-Q३"] {
+            assert_eq!(Period::parse(text), Err(PeriodError), "{text}");
+        }
+    }
+}
