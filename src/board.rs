@@ -18,10 +18,37 @@ pub struct Board {
 pub struct Inner {
     /// Every host's state.
     pub hosts: BTreeMap<HostKey, Arc<HostState>>,
+    /// Former names of hosts, whose entries fold into another one.
+    pub former: BTreeMap<HostKey, FormerName>,
     /// The newest entry's id.
     pub size: u64,
     /// Rises with every publication.
     pub version: u64,
+}
+
+/// A name that a host had before it was renamed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerName {
+    /// Its number in the dictionary.
+    pub host_id: i64,
+    /// The host's name now.
+    pub now: HostKey,
+}
+
+impl Inner {
+    /// Every host that is not retired, ordered by group and host.
+    pub fn present(&self) -> impl Iterator<Item = &Arc<HostState>> {
+        self.hosts.values().filter(|state| !state.is_retired())
+    }
+
+    /// The host of a name, be it a former one; with the number of that name.
+    pub fn find(&self, key: &HostKey) -> Option<(i64, &Arc<HostState>)> {
+        if let Some(state) = self.hosts.get(key) {
+            return Some((state.host_id, state));
+        }
+        let former = self.former.get(key)?;
+        Some((former.host_id, self.hosts.get(&former.now)?))
+    }
 }
 
 impl Board {
@@ -34,9 +61,9 @@ impl Board {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One host's state.
-    pub fn get(&self, key: &HostKey) -> Option<Arc<HostState>> {
-        self.read().hosts.get(key).cloned()
+    /// See [`Inner::find`].
+    pub fn find(&self, key: &HostKey) -> Option<(i64, Arc<HostState>)> {
+        self.read().find(key).map(|(id, state)| (id, state.clone()))
     }
 
     /// The newest entry's id.
@@ -54,11 +81,24 @@ impl Board {
         inner.version += 1;
     }
 
-    /// Puts up what was loaded from the database, and nothing else.
-    pub fn replace(&self, states: Vec<HostState>, size: u64) {
+    /// Puts up what was loaded from the database, and nothing else. `former`: names, their numbers,
+    /// and the numbers of the hosts they belong to.
+    pub fn replace(
+        &self,
+        states: Vec<HostState>,
+        former: Vec<(HostKey, i64, i64)>,
+        size: u64,
+    ) {
+        let names: BTreeMap<i64, &HostKey> =
+            states.iter().map(|state| (state.host_id, &state.key)).collect();
+        let former = former.into_iter().filter_map(|(name, host_id, root)| {
+            Some((name, FormerName { host_id, now: (*names.get(&root)?).clone() }))
+        });
+        let former = former.collect();
         let hosts = states.into_iter().map(|state| (state.key.clone(), Arc::new(state))).collect();
         let mut inner = self.write();
         inner.hosts = hosts;
+        inner.former = former;
         inner.size = size;
         inner.version += 1;
     }

@@ -42,6 +42,15 @@ pub enum Command {
     ///
     /// The server may run meanwhile: an export shows the history as it was when it began.
     Export(ExportArgs),
+    /// Check what is written down.
+    ///
+    /// With --refold: fold the history anew and compare current state, segments and episodes with
+    /// what is stored. Exit code 0 if all is right, 1 if not. Changes nothing; the server may run.
+    Verify(VerifyArgs),
+    /// Write current state, segments and episodes anew from the history, in one transaction.
+    ///
+    /// The history itself is not touched. Stop the server first.
+    Rebuild(DatabaseArgs),
     /// Print the OpenAPI document.
     Openapi,
     /// Ask the server on this machine whether it is ready; exit code 0 if it is, 1 if not.
@@ -231,6 +240,17 @@ impl ExportArgs {
             && self.limit.is_none()
             && !self.changes_only
     }
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// Compare the projections with the history.
+    #[arg(long, required = true)]
+    pub refold: bool,
+    /// Where the history is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// Arguments of `healthcheck`.

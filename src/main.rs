@@ -42,6 +42,8 @@ fn prepare(command: &Command) -> Result<(), String> {
             args.database.check()?;
             log_to_stderr(LogFormat::Text)
         }
+        Command::Verify(args) => args.database.check(),
+        Command::Rebuild(args) => args.check(),
         Command::Openapi | Command::Healthcheck(_) => Ok(()),
     }
 }
@@ -53,6 +55,12 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(args) => actix_web::rt::System::new().block_on(commands::serve::run(args)),
         Command::Import(args) => actix_web::rt::System::new().block_on(commands::import::run(args)),
         Command::Export(args) => actix_web::rt::System::new().block_on(commands::export::run(args)),
+        Command::Verify(args) => {
+            actix_web::rt::System::new().block_on(commands::verify::run_verify(args.database))
+        }
+        Command::Rebuild(args) => {
+            actix_web::rt::System::new().block_on(commands::verify::run_rebuild(args))
+        }
     }
 }
 

@@ -138,7 +138,7 @@ impl Recorder {
             void: false,
             failing: false,
         };
-        task.board.replace(loaded.hosts, loaded.size);
+        task.board.replace(loaded.hosts, loaded.former, loaded.size);
         Ok((recorder, tokio::spawn(task.run(jobs))))
     }
 
@@ -273,8 +273,9 @@ impl Task {
                 return results;
             }
             match self.writer.commit(&batch).await {
-                Ok(()) => {
+                Ok(refolded) => {
                     self.failing = false;
+                    batch.put_in(refolded);
                     self.size += batch.entries.len() as u64;
                     if !batch.entries.is_empty() {
                         self.last_received = received_at;
@@ -308,7 +309,7 @@ impl Task {
         self.size = loaded.size;
         self.last_host_id = loaded.last_host_id;
         self.last_received = loaded.last_received.max(self.last_received);
-        self.board.replace(loaded.hosts, loaded.size);
+        self.board.replace(loaded.hosts, loaded.former, loaded.size);
         self.void = false;
         Ok(())
     }

@@ -5,12 +5,16 @@ pub mod export;
 pub mod healthcheck;
 pub mod import;
 pub mod openapi;
+mod progress;
 pub mod serve;
+pub mod verify;
 
 use crate::board::Board;
 use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
-use crate::store::{Dictionary, Location, OpenError, Readers, create_or_check};
+use crate::store::{
+    Dictionary, Location, OpenError, Readers, bring_up_to_date, create_or_check,
+};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -43,6 +47,7 @@ impl Database {
         let location = Location::parse(url)?;
         create_or_check(&location).await?;
         let dictionary = Arc::new(Dictionary::default());
+        fold_anew(&location, &dictionary).await?;
         let readers = Arc::new(Readers::new(&location, dictionary.clone(), READER_CONNECTIONS));
         let board = Arc::new(Board::default());
         let origin = new_origin()?;
@@ -59,6 +64,19 @@ impl Database {
         drop(self.recorder);
         let _ = self.task.await;
     }
+}
+
+/// Writes the projections of an older database anew; on a terminal with a progress bar, else with a
+/// line at the beginning and the end.
+async fn fold_anew(location: &Location, dictionary: &Dictionary) -> Result<(), Failure> {
+    let bar = progress::bar("folding the history");
+    let folded = bring_up_to_date(location, dictionary, &|done, total| bar.show(done, total)).await;
+    let failed = |cause| OpenError::Database { path: location.path.clone(), cause };
+    if folded.map_err(failed)? {
+        bar.finish();
+        tracing::info!("the timelines of this database were built from its history");
+    }
+    Ok(())
 }
 
 /// Whoever reads our output (head, less) may go when it has seen enough.

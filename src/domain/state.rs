@@ -6,6 +6,8 @@
 //! drift after it begins. The recorder answers both from the history and hands them in.
 
 use super::content::Content;
+use super::course::{Course, OpenEpisode, OpenSegment};
+use super::files::FileSet;
 use super::names::HostKey;
 use super::report::{Report, Run, Source, Status, Transition};
 use super::time::{MINUTE, SECOND, Timestamp};
@@ -36,6 +38,8 @@ pub struct HostState {
     pub key: HostKey,
     /// The host's number in the dictionary.
     pub host_id: i64,
+    /// The numbers of its former names, whose entries fold into it.
+    pub former: Arc<[i64]>,
     /// How many reports were folded.
     pub reports: u64,
     /// The earliest time of any report.
@@ -70,6 +74,11 @@ pub struct HostState {
     pub legacy_reports: u64,
     /// The newest time any sender gave: a later one cannot be a retry.
     pub max_reported_at: Option<Timestamp>,
+    /// The newest retirement. Nothing said before it is in force.
+    pub retired: Option<Place>,
+    /// Its segments and episodes, as far as they have not ended. Folded by whoever has the history at
+    /// hand: a report out of order does not move it here.
+    pub course: Course,
 }
 
 /// What was in force just before a place.
@@ -168,6 +177,7 @@ impl HostState {
         let mut state = Self {
             key: report.key.clone(),
             host_id,
+            former: Arc::default(),
             reports: 0,
             first_time: place.time,
             newest: Word { place, value: (report.content.clone(), report.run.clone()) },
@@ -185,6 +195,8 @@ impl HostState {
             newest_legacy_id: None,
             legacy_reports: 0,
             max_reported_at: None,
+            retired: None,
+            course: Course::default(),
         };
         let transition = transition(report, &Before::default());
         state.fold(report, place, None);
@@ -201,7 +213,7 @@ impl HostState {
     /// open drift, but drifted reports lie behind it.
     pub fn needs_next_drift(&self, report: &Report, place: Place) -> bool {
         report.content.status == Some(Status::Synced)
-            && self.synced.is_none_or(|synced| place > synced)
+            && Some(place) > self.undrifted()
             && self.drift_start.is_some_and(|start| start < place)
             && self.drifted.is_some_and(|drifted| drifted > place)
     }
@@ -234,11 +246,32 @@ impl HostState {
 
     fn now_in_force(&self) -> Before {
         Before {
-            exists: true,
-            status: self.status.as_ref().map(|word| word.value),
-            files: self.files.as_ref().map(|word| word.value.clone()),
+            exists: !self.is_retired(),
+            status: self.since_retired(&self.status).copied(),
+            files: self.since_retired(&self.files).cloned(),
             drift_open: self.drift_start.is_some(),
         }
+    }
+
+    /// Folds a retirement, which stands behind all that was reported.
+    pub fn retire(&mut self, place: Place) {
+        self.retired = self.retired.max(Some(place));
+        self.drift_start = self.drift_start.filter(|start| *start > place);
+    }
+
+    /// Whether the host is retired and has not reported since.
+    pub fn is_retired(&self) -> bool {
+        self.retired.is_some_and(|retired| retired > self.newest.place)
+    }
+
+    fn since_retired<'w, T>(&self, word: &'w Option<Word<T>>) -> Option<&'w T> {
+        let word = word.as_ref().filter(|word| Some(word.place) > self.retired)?;
+        Some(&word.value)
+    }
+
+    /// Behind which place an `out_of_sync` report belongs to the open drift.
+    fn undrifted(&self) -> Option<Place> {
+        self.synced.max(self.retired)
     }
 
     /// Moves the registers. `next_drift`: see [`Surroundings`].
@@ -286,8 +319,7 @@ impl HostState {
         match status {
             Status::OutOfSync => {
                 self.drifted = self.drifted.max(Some(place));
-                let after_synced = self.synced.is_none_or(|synced| place > synced);
-                if after_synced && self.drift_start.is_none_or(|start| place < start) {
+                if Some(place) > self.undrifted() && self.drift_start.is_none_or(|start| place < start) {
                     self.drift_start = Some(place);
                 }
             }
@@ -304,17 +336,17 @@ impl HostState {
 
     /// The status in force; `unknown` if nobody has said any.
     pub fn status_in_force(&self) -> Status {
-        self.status.as_ref().map_or(Status::Unknown, |word| word.value)
+        self.since_retired(&self.status).copied().unwrap_or(Status::Unknown)
     }
 
     /// The content whose files are in force.
     pub fn files_in_force(&self) -> Option<&Content> {
-        self.files.as_ref().map(|word| &*word.value)
+        self.since_retired(&self.files).map(|content| &**content)
     }
 
     /// The count declared by the report that last said status or files (v1's `drift_count`).
     pub fn declared_count(&self) -> Option<u32> {
-        self.word.as_ref().and_then(|word| word.value.declared_count)
+        self.since_retired(&self.word).and_then(|content| content.declared_count)
     }
 
     /// Whether only v1 clients have reported this host.
@@ -327,6 +359,33 @@ impl HostState {
         match &self.deployment {
             Some(word) => word.value.repo_name.as_deref(),
             None => self.only_legacy().then_some(&*self.key.server_group),
+        }
+    }
+
+    /// The course that belongs to these registers: its running segment and the sums of its running
+    /// episode are not among them.
+    pub fn derive_course(
+        &self,
+        open: Option<OpenSegment>,
+        reports: u64,
+        drifted: i64,
+    ) -> Course {
+        let episode = self.drift_start.map(|start| OpenEpisode {
+            id: start.id,
+            started_at: start.time,
+            started_after: self.synced.map(|place| place.time),
+            reports,
+            drifted,
+            last_drift: self.drifted.unwrap_or(start).time,
+        });
+        Course {
+            status: self.status_in_force(),
+            files: self.files_in_force().map_or(FileSet::NONE, FileSet::of),
+            last: self.newest.place.max(self.retired.unwrap_or(self.newest.place)).time,
+            good_until: self.stale_from(),
+            open,
+            episode,
+            last_synced: self.synced.map(|place| place.time),
         }
     }
 

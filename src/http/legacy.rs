@@ -29,7 +29,7 @@ pub async fn current(
     params.check()?;
     let state = {
         let board = app.board.read();
-        let wanted = board.hosts.values().filter(|state| {
+        let wanted = board.present().filter(|state| {
             repo.as_deref().is_none_or(|repo| repo == &*state.key.server_group)
                 && server.as_deref().is_none_or(|server| server == &*state.key.host)
         });

@@ -61,8 +61,8 @@ fn renew(rows: &mut Vec<Row>, board: &Board, now: Timestamp) -> u64 {
     let inner = board.read();
     let mut old = std::mem::take(rows).into_iter().peekable();
     rows.reserve(inner.hosts.len());
-    for (key, state) in &inner.hosts {
-        while old.peek().is_some_and(|row| row.state.key < *key) {
+    for state in inner.present() {
+        while old.peek().is_some_and(|row| row.state.key < state.key) {
             old.next();
         }
         let kept = old.next_if(|row| Arc::ptr_eq(&row.state, state) && row.good.contains(&now));

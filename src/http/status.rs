@@ -110,7 +110,7 @@ impl StatusFilter {
 
     fn hosts(&self, app: &AppState, now: Timestamp) -> Vec<Arc<HostState>> {
         let board = app.board.read();
-        board.hosts.values().filter(|state| self.matches(state, now)).cloned().collect()
+        board.present().filter(|state| self.matches(state, now)).cloned().collect()
     }
 }
 
@@ -193,7 +193,7 @@ pub async fn of_host(
     let mut params = Params::of(&request)?;
     refuse_travel_in_time(&mut params);
     params.check()?;
-    if let Some(state) = app.board.get(&key) {
+    if let Some((_, state)) = app.board.find(&key).filter(|(_, state)| state.key == key) {
         Ok(respond::json(&request, &StatusRow::of(&state, app.now())))
     } else {
         let near = near(&key, app.board.read().hosts.keys(), NEAR_MAX);

@@ -1,12 +1,13 @@
 //! A batch being folded in memory, before anything is written.
 
 use super::{AHEAD_TOLERANCE, Receipt, RecordError, Submission, Task};
+use crate::domain::course::{Change, Step};
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;
 use crate::domain::report::{Kind, Report, Source};
 use crate::domain::state::{HostState, Judgement, Place};
 use crate::domain::time::{SECOND, Timestamp};
-use crate::store::{Batch, KeyRecord, NewEntry, Trouble, Twin};
+use crate::store::{Batch, Disorder, KeyRecord, Names, NewEntry, Trouble, Twin};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -21,6 +22,10 @@ pub(super) struct Stage<'t> {
     new_hosts: Vec<(i64, HostKey)>,
     entries: Vec<NewEntry>,
     keys: Vec<KeyRecord>,
+    changes: Vec<(i64, Change)>,
+    /// Hosts whose course must be folded anew, by their numbers.
+    disorders: HashMap<i64, Disorder>,
+    out_of_order: Vec<(i64, u64)>,
 }
 
 impl<'t> Stage<'t> {
@@ -32,6 +37,9 @@ impl<'t> Stage<'t> {
             new_hosts: Vec::new(),
             entries: Vec::new(),
             keys: Vec::new(),
+            changes: Vec::new(),
+            disorders: HashMap::new(),
+            out_of_order: Vec::new(),
         }
     }
 
@@ -53,6 +61,9 @@ impl<'t> Stage<'t> {
             entries: self.entries,
             states: self.states.into_values().collect(),
             keys: self.keys,
+            changes: self.changes,
+            disorders: self.disorders.into_values().collect(),
+            out_of_order: self.out_of_order,
             rejections: Vec::new(),
             forget_keys_before: Timestamp(self.received_at.0 - KEY_LIFETIME),
         }
@@ -102,8 +113,17 @@ impl<'t> Stage<'t> {
             .collect()
     }
 
+    /// The host of a name, be it a former one, as folded so far; with the number of that name.
+    fn find(&self, key: &HostKey) -> Option<(i64, Arc<HostState>)> {
+        if let Some(state) = self.states.get(key) {
+            return Some((state.host_id, state.clone()));
+        }
+        let (name, state) = self.task.board.find(key)?;
+        Some((name, self.states.get(&state.key).cloned().unwrap_or(state)))
+    }
+
     fn state(&self, key: &HostKey) -> Option<Arc<HostState>> {
-        self.states.get(key).cloned().or_else(|| self.task.board.get(key))
+        self.find(key).map(|(_, state)| state)
     }
 
     async fn take_report(
@@ -111,21 +131,21 @@ impl<'t> Stage<'t> {
         report: &Report,
         submission: &Submission,
     ) -> Result<Receipt, Trouble> {
-        let state = self.state(&report.key);
-        if let Some(state) = &state
-            && let Some(twin) = self.find_twin(state, report).await?
+        let found = self.find(&report.key);
+        if let Some((name, state)) = &found
+            && let Some(twin) = self.find_twin(*name, state, report).await?
         {
             return self.receipt_of(twin, state.clone()).await;
         }
         let reported_at = report.reported_at.unwrap_or(self.received_at);
         let place = Place { time: reported_at.min(self.received_at), id: self.next_id() };
-        let (state, judgement) = match state {
+        let (name, (mut state, judgement)) = match found {
             None => {
                 let host_id = self.task.last_host_id + self.new_hosts.len() as i64 + 1;
                 self.new_hosts.push((host_id, report.key.clone()));
-                HostState::begin(host_id, report, place)
+                (host_id, HostState::begin(host_id, report, place))
             }
-            Some(state) => {
+            Some((name, state)) => {
                 let around = if state.is_out_of_order(place) {
                     Some(self.surroundings(&state, report, place).await?)
                 } else {
@@ -133,12 +153,15 @@ impl<'t> Stage<'t> {
                 };
                 let mut state = Arc::unwrap_or_clone(state);
                 let judgement = state.add(report, place, around.as_ref());
-                (state, judgement)
+                (name, (state, judgement))
             }
         };
+        let (source, content) = (Some(report.source), &*report.content);
+        let step = Step { place, kind: Kind::Report, source, content };
+        self.advance(&mut state, name, step);
         let state = Arc::new(state);
-        let hash = self.append(report, submission, place, judgement, state.host_id);
-        self.states.insert(report.key.clone(), state.clone());
+        let hash = self.append(report, submission, place, judgement, name);
+        self.states.insert(state.key.clone(), state.clone());
         Ok(Receipt {
             id: place.id,
             hash,
@@ -147,6 +170,27 @@ impl<'t> Stage<'t> {
             ahead: reported_at.0 > self.received_at.0 + AHEAD_TOLERANCE,
             state,
         })
+    }
+
+    /// Folds an entry into its host's course, or notes that the course must be folded anew.
+    fn advance(&mut self, state: &mut HostState, name: i64, step: Step<'_>) {
+        let (root, Place { time, id }) = (state.host_id, step.place);
+        if let Some(disorder) = self.disorders.get_mut(&root) {
+            if time <= disorder.last.max(disorder.course.last) {
+                self.out_of_order.push((name, id));
+            }
+            disorder.first = disorder.first.min(time);
+            disorder.last = disorder.last.max(time);
+        } else if state.course.is_before(time) {
+            let mut changes = Vec::new();
+            state.course.advance(&[step], &mut changes);
+            self.changes.extend(changes.into_iter().map(|change| (root, change)));
+        } else {
+            self.out_of_order.push((name, id));
+            let names = Names::of(state);
+            let course = state.course.clone();
+            self.disorders.insert(root, Disorder { names, course, first: time, last: time });
+        }
     }
 
     fn next_id(&self) -> u64 {
@@ -203,15 +247,16 @@ impl<'t> Stage<'t> {
     /// The stored (or just folded) entry that this report repeats.
     async fn find_twin(
         &mut self,
+        name: i64,
         state: &HostState,
         report: &Report,
     ) -> Result<Option<u64>, Trouble> {
         let stored: Vec<Twin> = match report.reported_at {
             // A time later than any sent before cannot be a repetition: no look-up in the usual case.
             Some(time) if Some(time) > state.max_reported_at => return Ok(None),
-            Some(time) => self.task.writer.twins(state.host_id, report.source, time).await?,
+            Some(time) => self.task.writer.twins(name, report.source, time).await?,
             None if report.source == Source::Import => {
-                self.task.writer.imports(state.host_id).await?
+                self.task.writer.imports(name).await?
             }
             None => return Ok(None),
         };
@@ -225,7 +270,7 @@ impl<'t> Stage<'t> {
         }
         let folded = self.entries.iter().find(|NewEntry { entry, host_id, .. }| {
             let timed = report.reported_at.is_none() || entry.reported_at == report.reported_at;
-            *host_id == state.host_id
+            *host_id == name
                 && entry.source == Some(report.source)
                 && timed
                 && same(&entry.content, entry.run.as_deref())

@@ -5,7 +5,7 @@
 //! window, and windows are sized by how often these hosts report.
 
 use super::readers::{READ_DEADLINE, ReadError, Readers};
-use super::rows::{NarrowEntry, PACKED_COLUMNS};
+use super::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
 use crate::domain::line::Entry;
 use crate::domain::state::Place;
 use crate::domain::time::{MINUTE, Timestamp};
@@ -274,7 +274,7 @@ async fn page(
         .bind(high_id)
         .bind(request.limit as i64);
     let packed: Option<String> = query.fetch_one(connection).await?.try_get(0)?;
-    unpack(packed.as_deref().unwrap_or_default())
+    unpack(packed.as_deref())
 }
 
 fn as_sql_id(id: u64) -> i64 {
@@ -283,12 +283,6 @@ fn as_sql_id(id: u64) -> i64 {
 
 fn id_list(ids: &[i64]) -> String {
     serde_json::to_string(ids).expect("integers are JSON")
-}
-
-fn unpack(packed: &str) -> Result<Vec<NarrowEntry>, sqlx::Error> {
-    let rows = packed.split(';').filter(|row| !row.is_empty());
-    let damaged = || sqlx::Error::Decode("a row of drift_history is damaged".into());
-    rows.map(|row| NarrowEntry::unpack(row).ok_or_else(damaged)).collect()
 }
 
 /// A page of some hosts' entries, window by window along the order.
@@ -355,5 +349,5 @@ pub(super) async fn entries_by_id(
     let ids = serde_json::to_string(ids).expect("integers are JSON");
     // The text is put together from constants.
     let row = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_one(connection).await?;
-    unpack(row.try_get::<Option<String>, _>(0)?.as_deref().unwrap_or_default())
+    unpack(row.try_get::<Option<String>, _>(0)?.as_deref())
 }

@@ -6,20 +6,25 @@
 //! HTTP.
 
 mod connect;
+mod courses;
 mod dictionary;
 mod history;
 mod migrate;
 mod readers;
+mod refold;
 mod rows;
 mod writer;
 
 pub use connect::{Location, OpenError, check_only, create_or_check};
+pub use courses::Names;
 pub use dictionary::Dictionary;
 pub use history::{Filters, Hosts, Order, PageRequest, Window};
 pub use readers::{READ_DEADLINE, ReadError, Readers};
+pub use refold::{Difference, Progress, Verdict, bring_up_to_date, rebuild, verify};
 pub use rows::NarrowEntry;
 pub use writer::{
-    Batch, CommitError, KeyRecord, Loaded, NewEntry, REJECTIONS_KEPT, Rejection, Twin, Writer,
+    Batch, CommitError, Disorder, KeyRecord, Loaded, NewEntry, REJECTIONS_KEPT, Refolded, Rejection,
+    Twin, Writer,
 };
 
 /// The database failed, or holds what cannot be. For the log, never for a client.

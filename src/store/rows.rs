@@ -1,6 +1,7 @@
 //! Row types, and their way to and from the domain's types.
 
 use crate::domain::content::{Content, ContentDigest, Labels};
+use crate::domain::course::Course;
 use crate::domain::report::{
     ChangedFile, FileDetail, FileKind, Kind, Source, Status, Transition, ValidationStatus,
 };
@@ -86,6 +87,13 @@ impl NarrowEntry {
             Some(self.hash8),
         ]
     }
+}
+
+/// Reads packed rows joined by `;`.
+pub fn unpack(packed: Option<&str>) -> Result<Vec<NarrowEntry>, sqlx::Error> {
+    let rows = packed.unwrap_or_default().split(';').filter(|row| !row.is_empty());
+    let damaged = || sqlx::Error::Decode("a row of drift_history is damaged".into());
+    rows.map(|row| NarrowEntry::unpack(row).ok_or_else(damaged)).collect()
 }
 
 /// The content columns, in the order of the table, as a JSON array for `INSERT_CONTENT`.
@@ -187,7 +195,7 @@ fn labels_from_json(json: &str) -> Result<Option<Labels>, sqlx::Error> {
 }
 
 /// Columns of `current_state`.
-pub const STATE_COLUMNS: usize = 18;
+pub const STATE_COLUMNS: usize = 23;
 
 /// A host's state as a row of `current_state`, in the order of the table.
 pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
@@ -198,6 +206,8 @@ pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
         place.map(|place| place.id as i64)
     }
     let time = |time: Option<Timestamp>| time.map(|time| time.0);
+    let [segment_start, segment_reports, episode_reports, episode_drifted] =
+        open_columns(&state.course);
     [
         Some(state.host_id),
         Some(state.reports as i64),
@@ -217,5 +227,22 @@ pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
         time(state.last_pipeline_run),
         time(state.last_cron_check),
         time(state.max_reported_at),
+        at(state.retired),
+        segment_start,
+        segment_reports,
+        episode_reports,
+        episode_drifted,
+    ]
+}
+
+/// What `current_state` keeps of a course beyond its registers: `segment_start`, `segment_reports`,
+/// `episode_reports`, `episode_drifted`.
+pub fn open_columns(course: &Course) -> [Option<i64>; 4] {
+    let episode = course.episode.as_ref();
+    [
+        course.open.map(|open| open.start.0),
+        Some(course.open.map_or(0, |open| open.reports as i64)),
+        Some(episode.map_or(0, |episode| episode.reports as i64)),
+        Some(episode.map_or(0, |episode| episode.drifted)),
     ]
 }

@@ -5,10 +5,12 @@
 //! failed transaction would refuse every later one); the next use opens a new one.
 
 mod commit;
+mod courses;
 mod load;
 mod lookups;
 
-pub use commit::{Batch, CommitError, KeyRecord, NewEntry, REJECTIONS_KEPT, Rejection};
+pub use commit::{Batch, CommitError, KeyRecord, NewEntry, REJECTIONS_KEPT, Refolded, Rejection};
+pub use courses::Disorder;
 pub use load::Loaded;
 pub use lookups::Twin;
 
@@ -16,6 +18,7 @@ pub(super) use commit::rejection_from_row;
 
 use super::connect::Location;
 use super::dictionary::Dictionary;
+use super::refold::PROJECTION;
 use crate::domain::content::ContentDigest;
 use crate::domain::report::{Run, Sender};
 use crate::domain::time::Timestamp;
@@ -28,7 +31,7 @@ use std::sync::Arc;
 const REMEMBERED: usize = 50_000;
 
 const SIZE: &str = "SELECT size FROM head";
-const INSERT_HEAD: &str = "INSERT INTO head (id, origin) VALUES (1, $1)";
+const INSERT_HEAD: &str = "INSERT INTO head (id, origin, projected) VALUES (1, $1, $2)";
 
 /// The writing connection and the numbers it has given.
 #[derive(Debug)]
@@ -83,7 +86,7 @@ impl Writer {
         let mut writer = Self::closed(location, dictionary);
         let connection = writer.connection().await?;
         if sqlx::query(SIZE).fetch_optional(&mut *connection).await?.is_none() {
-            sqlx::query(INSERT_HEAD).bind(new_origin).execute(connection).await?;
+            sqlx::query(INSERT_HEAD).bind(new_origin).bind(PROJECTION).execute(connection).await?;
         }
         let loaded = writer.load().await?;
         Ok((writer, loaded))

@@ -9,6 +9,7 @@ mod ages;
 mod checks;
 mod command_line;
 mod corpus;
+mod courses;
 mod documents;
 mod durability;
 mod harness;

@@ -7,18 +7,21 @@
 //! more inside the same transaction.
 
 use super::Writer;
+use super::courses::Disorder;
 use crate::domain::content::ContentDigest;
+use crate::domain::course::{Change, Course};
 use crate::domain::line::{Entry, hex};
 use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Sender, Source};
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::store::Trouble;
+use crate::store::dictionary::Dictionary;
 use crate::store::rows::{NarrowEntry, STATE_COLUMNS, content_json, state_columns};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, Executor, Row};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 /// Refused reports kept.
@@ -41,7 +44,16 @@ pub struct Batch {
     pub rejections: Vec<Rejection>,
     /// Keys received before this are forgotten.
     pub forget_keys_before: Timestamp,
+    /// What the courses of hosts (by number) added.
+    pub changes: Vec<(i64, Change)>,
+    /// Hosts whose course is to be folded anew.
+    pub disorders: Vec<Disorder>,
+    /// Entries out of order: the number of their host's name, and their id.
+    pub out_of_order: Vec<(i64, u64)>,
 }
+
+/// The courses of the hosts that were folded anew, by their numbers.
+pub type Refolded = HashMap<i64, Course>;
 
 /// An entry on its way in.
 #[derive(Debug)]
@@ -123,6 +135,8 @@ INSERT INTO idempotency (token, key, body, ids, received_at)
 INSERT INTO rejection (time, source, server_group, host, reason)
     SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each($2);
 DELETE FROM rejection WHERE id <= (SELECT max(id) FROM rejection) - $4;";
+const INSERT_OUT_OF_ORDER: &str = "INSERT INTO out_of_order (host_id, seq) \
+     SELECT value->>0, value->>1 FROM json_each($1)";
 const KNOWN_NUMBERS: &str = "
 SELECT 0, digest, NULL, id FROM content WHERE digest IN (SELECT value FROM json_each($1))
 UNION ALL
@@ -132,17 +146,28 @@ UNION ALL
 SELECT 2, r.run_id, r.run_url, r.id FROM json_each($3) w JOIN run r
     ON r.run_id IS w.value->>0 AND r.run_url IS w.value->>1";
 
+impl Batch {
+    /// Puts the courses that were folded anew into the states.
+    pub fn put_in(&mut self, mut refolded: Refolded) {
+        for state in &mut self.states {
+            if let Some(course) = refolded.remove(&state.host_id) {
+                Arc::make_mut(state).course = course;
+            }
+        }
+    }
+}
+
 impl Writer {
     /// Writes a batch; on `Ok` it is committed and synced. After an error the states handed in are
     /// void: [`Writer::load`] again before the next commit.
-    pub async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+    pub async fn commit(&mut self, batch: &Batch) -> Result<Refolded, CommitError> {
         let result = self.try_commit(batch).await;
         if result.is_ok() {
             self.size += batch.entries.len() as u64;
             self.contents.keep_small();
             self.senders.keep_small();
             self.runs.keep_small();
-            return Ok(());
+            return result;
         }
         // Dropping it ends its transaction; see the head of `writer`.
         self.connection = None;
@@ -155,15 +180,17 @@ impl Writer {
         }
     }
 
-    async fn try_commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+    async fn try_commit(&mut self, batch: &Batch) -> Result<Refolded, CommitError> {
         self.learn_numbers(batch).await.map_err(not_stored)?;
         let (rows, fresh) = self.number(batch);
+        let dictionary = self.dictionary.clone();
         let connection = self.connection().await.map_err(not_stored)?;
         let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
-        if fresh.is_none() && !asides && rows.len() <= BLOCK_ROWS {
+        let plain = batch.changes.is_empty() && batch.disorders.is_empty();
+        if fresh.is_none() && !asides && plain && rows.len() <= BLOCK_ROWS {
             let values = bind_block(&rows, &batch.states, 0);
             let text = block_text(rows.len(), true);
-            return execute(connection, text, values, true).await;
+            return execute(connection, text, values, true).await.map(|()| Refolded::new());
         }
         execute(connection, BEGIN, SqliteArguments::default(), false).await?;
         if let Some(fresh) = fresh {
@@ -179,7 +206,30 @@ impl Writer {
             add(&mut values, REJECTIONS_KEPT);
             execute(connection, INSERT_ASIDES, values, false).await?;
         }
-        execute(connection, COMMIT, SqliteArguments::default(), true).await
+        Self::write_changes(connection, &batch.changes).await.map_err(not_stored)?;
+        let refolded = Self::restore_order(connection, &dictionary, batch).await;
+        let refolded = refolded.map_err(not_stored)?;
+        execute(connection, COMMIT, SqliteArguments::default(), true).await?;
+        Ok(refolded)
+    }
+
+    /// Notes the entries out of order and folds their hosts anew.
+    async fn restore_order(
+        connection: &mut SqliteConnection,
+        dictionary: &Dictionary,
+        batch: &Batch,
+    ) -> Result<Refolded, sqlx::Error> {
+        let mut refolded = Refolded::new();
+        if batch.disorders.is_empty() {
+            return Ok(refolded);
+        }
+        let query = sqlx::query(INSERT_OUT_OF_ORDER).bind(json_text(&batch.out_of_order));
+        query.execute(&mut *connection).await?;
+        for disorder in &batch.disorders {
+            let course = Self::refold(connection, dictionary, disorder).await?;
+            refolded.insert(disorder.names.root, course);
+        }
+        Ok(refolded)
     }
 
     /// Looks up, in one query, the numbers of what this batch refers to and memory does not hold.

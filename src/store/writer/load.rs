@@ -2,6 +2,7 @@
 
 use super::{Numbers, Writer};
 use crate::domain::content::Content;
+use crate::domain::course::{Course, OpenSegment};
 use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Status};
 use crate::domain::state::{HostState, Place, Word};
@@ -22,6 +23,8 @@ pub struct Loaded {
     pub last_received: Timestamp,
     /// Every host's state.
     pub hosts: Vec<HostState>,
+    /// Former names of hosts: the name, its number, and the host's number.
+    pub former: Vec<(HostKey, i64, i64)>,
     /// The highest number given to a host.
     pub last_host_id: i64,
 }
@@ -30,6 +33,8 @@ const HEAD: &str = "SELECT origin, size,
     (SELECT received_at FROM drift_history WHERE seq = size),
     (SELECT max(id) FROM host), (SELECT max(id) FROM content),
     (SELECT max(id) FROM sender), (SELECT max(id) FROM run) FROM head";
+const FORMER_NAMES: &str = "SELECT a.host_id, a.root_id, o.server_group, o.host \
+     FROM host_alias a JOIN host o ON o.id = a.host_id ORDER BY a.host_id";
 const STATES: &str = "
 SELECT t.host_id, o.server_group, o.host, t.reports, t.first_time, t.newest_legacy_seq,
        t.legacy_reports, t.last_pipeline_run, t.last_cron_check, t.max_reported_at,
@@ -37,7 +42,8 @@ SELECT t.host_id, o.server_group, o.host, t.reports, t.first_time, t.newest_lega
        t.deployment_seq, d.time, d.content_id, t.check_seq, k.time, k.content_id,
        t.files_seq, f.time, f.content_id, t.status_seq, s.time, t.status, s.content_id,
        t.check_status_seq, w.time, (SELECT c.status FROM content c WHERE c.id = w.content_id),
-       t.synced_seq, y.time, t.drifted_seq, r.time, t.drift_start_seq, x.time
+       t.synced_seq, y.time, t.drifted_seq, r.time, t.drift_start_seq, x.time,
+       t.retired_seq, q.time, t.segment_start, t.segment_reports, t.episode_reports, t.episode_drifted
 FROM current_state t
 JOIN host o ON o.id = t.host_id
 JOIN drift_history n ON n.seq = t.newest_seq
@@ -48,7 +54,8 @@ LEFT JOIN drift_history s ON s.seq = t.status_seq
 LEFT JOIN drift_history w ON w.seq = t.check_status_seq
 LEFT JOIN drift_history y ON y.seq = t.synced_seq
 LEFT JOIN drift_history r ON r.seq = t.drifted_seq
-LEFT JOIN drift_history x ON x.seq = t.drift_start_seq";
+LEFT JOIN drift_history x ON x.seq = t.drift_start_seq
+LEFT JOIN drift_history q ON q.seq = t.retired_seq";
 impl Writer {
     /// Reads the head and every host's state anew.
     pub async fn load(&mut self) -> Result<Loaded, sqlx::Error> {
@@ -58,6 +65,7 @@ impl Writer {
         let mut snapshot = connection.begin().await?;
         let head = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?;
         let rows = sqlx::query(STATES).fetch_all(&mut *snapshot).await?;
+        let former = sqlx::query(FORMER_NAMES).fetch_all(&mut *snapshot).await?;
         let mut contents = HashSet::new();
         let mut runs = HashSet::new();
         for row in &rows {
@@ -70,7 +78,13 @@ impl Writer {
         let runs = dictionary.runs(&mut snapshot, runs.into_iter()).await?;
         snapshot.commit().await?;
         let hosts = rows.iter().map(|row| state_from_row(row, &contents, &runs));
-        let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+        let mut hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+        let former = former.iter().map(|row| {
+            let key = HostKey::new(&row.try_get::<String, _>(2)?, &row.try_get::<String, _>(3)?);
+            Ok((key, row.try_get(0)?, row.try_get(1)?))
+        });
+        let former = former.collect::<Result<Vec<_>, sqlx::Error>>()?;
+        give_former_names(&mut hosts, &former);
         let number = |column| head.try_get::<Option<i64>, _>(column).map(|n| n.unwrap_or(0));
         self.size = head.try_get::<i64, _>(1)? as u64;
         self.contents = Numbers::new(number(4)?);
@@ -81,8 +95,19 @@ impl Writer {
             size: self.size,
             last_received: Timestamp(number(2)?),
             hosts,
+            former,
             last_host_id: number(3)?,
         })
+    }
+}
+
+fn give_former_names(hosts: &mut [HostState], former: &[(HostKey, i64, i64)]) {
+    let mut by_root: HashMap<i64, Vec<i64>> = HashMap::new();
+    for (_, id, root) in former {
+        by_root.entry(*root).or_default().push(*id);
+    }
+    for state in hosts {
+        state.former = by_root.remove(&state.host_id).unwrap_or_default().into();
     }
 }
 
@@ -116,9 +141,10 @@ fn state_from_row(
         (None, Some((_, said))) => Some(said.clone()),
         (files, _) => (*files).clone(),
     };
-    Ok(HostState {
+    let mut state = HostState {
         word,
         host_id: row.try_get(0)?,
+        former: Arc::default(),
         key: HostKey::new(&row.try_get::<String, _>(1)?, &row.try_get::<String, _>(2)?),
         reports: row.try_get::<i64, _>(3)? as u64,
         first_time: Timestamp(row.try_get(4)?),
@@ -136,7 +162,14 @@ fn state_from_row(
         synced: place(30)?,
         drifted: place(32)?,
         drift_start: place(34)?,
-    })
+        retired: place(36)?,
+        course: Course::default(),
+    };
+    let segment_reports = row.try_get::<i64, _>(39)? as u64;
+    let open = time(38)?.map(|start| OpenSegment { start, reports: segment_reports });
+    let (reports, drifted) = (row.try_get::<i64, _>(40)? as u64, row.try_get(41)?);
+    state.course = state.derive_course(open, reports, drifted);
+    Ok(state)
 }
 
 /// What a row of [`STATES`] says of the newest status: the word itself, and the content it was in.

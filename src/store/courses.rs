@@ -1,0 +1,320 @@
+//! A host's course out of the database: resumed at any time from what is written down, and walked on
+//! from there along the history. The writer folds late reports with it, readers look back with it.
+
+use super::dictionary::Dictionary;
+use super::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
+use crate::domain::content::Content;
+use crate::domain::course::{Course, OpenEpisode, OpenSegment, Step};
+use crate::domain::files::FileSet;
+use crate::domain::report::{Kind, Run, Status};
+use crate::domain::state::{HostState, Place};
+use crate::domain::time::{SECOND, Timestamp};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row};
+use std::sync::Arc;
+
+/// A host: the number its course is kept under, and those of all its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The newest name's.
+    pub root: i64,
+    /// The newest and all former ones'.
+    pub all: Vec<i64>,
+}
+
+impl Names {
+    /// A host's.
+    pub fn of(state: &HostState) -> Self {
+        let root = state.host_id;
+        Self { root, all: std::iter::once(root).chain(state.former.iter().copied()).collect() }
+    }
+}
+
+/// An entry on a walk.
+#[derive(Debug, Clone)]
+pub struct Walked {
+    /// The row.
+    pub row: NarrowEntry,
+    /// What it says.
+    pub content: Arc<Content>,
+    /// The run it named.
+    pub run: Option<Arc<Run>>,
+}
+
+impl Walked {
+    /// What the course needs of it.
+    pub fn step(&self) -> Step<'_> {
+        let place = Place { time: self.row.time, id: self.row.id };
+        Step { place, kind: self.row.kind, source: self.row.source, content: &self.content }
+    }
+}
+
+/// Rows of a walk's first page, and of each further one.
+const PAGES: [usize; 2] = [64, 2000];
+
+const PAGE: &str = "h.host_id = $1 AND h.time BETWEEN $2 AND $3 AND (h.time > $2 OR h.seq > $4) \
+     AND h.seq <= $5 AND h.kind <> 3 ORDER BY h.time, h.seq LIMIT $6";
+
+/// A walk along the entries of one host under all its names, in the order of (time, id).
+#[derive(Debug)]
+pub struct Walk {
+    names: Vec<i64>,
+    after: Place,
+    to: i64,
+    as_of: i64,
+    rows: usize,
+    /// Entries of the newest time, until all of them are there.
+    held: Vec<Walked>,
+    done: bool,
+}
+
+impl Walk {
+    /// From a time (inclusive) to another (exclusive), as far as ids up to `as_of` know.
+    pub fn new(names: &Names, from: Timestamp, to: Timestamp, as_of: u64) -> Self {
+        Self {
+            names: names.all.clone(),
+            after: Place { time: from, id: 0 },
+            to: to.0.saturating_sub(1),
+            as_of: i64::try_from(as_of).unwrap_or(i64::MAX),
+            rows: PAGES[0],
+            held: Vec::new(),
+            done: false,
+        }
+    }
+
+    /// The next entries: always everything that has one time. Empty at the end.
+    pub async fn next(
+        &mut self,
+        connection: &mut SqliteConnection,
+        dictionary: &Dictionary,
+    ) -> Result<Vec<Walked>, sqlx::Error> {
+        while !self.done {
+            let mut rows = Vec::new();
+            for name in &self.names {
+                rows.extend(self.page_of(connection, *name).await?);
+            }
+            rows.sort_unstable_by_key(|row: &NarrowEntry| (row.time, row.id));
+            // Of several names, only what lies before the first one's end is complete.
+            self.done = rows.len() < self.rows;
+            rows.truncate(self.rows);
+            self.rows = PAGES[1];
+            if let Some(last) = rows.last() {
+                self.after = Place { time: last.time, id: last.id };
+            }
+            let ids = rows.iter().map(|row| row.content_id);
+            let contents = dictionary.contents(connection, ids).await?;
+            let ids = rows.iter().filter_map(|row| row.run_id);
+            let runs = dictionary.runs(connection, ids).await?;
+            for row in rows {
+                let missing = || sqlx::Error::Decode("an entry's content is missing".into());
+                let content = contents.get(&row.content_id).cloned().ok_or_else(missing)?;
+                let run = row.run_id.and_then(|id| runs.get(&id).cloned());
+                self.held.push(Walked { row, content, run });
+            }
+            if self.done {
+                break;
+            }
+            let newest = self.after.time;
+            let complete = self.held.partition_point(|walked| walked.row.time < newest);
+            if complete > 0 {
+                let held = self.held.split_off(complete);
+                return Ok(std::mem::replace(&mut self.held, held));
+            }
+        }
+        Ok(std::mem::take(&mut self.held))
+    }
+
+    async fn page_of(
+        &self,
+        connection: &mut SqliteConnection,
+        name: i64,
+    ) -> Result<Vec<NarrowEntry>, sqlx::Error> {
+        let sql = format!(
+            "SELECT group_concat(row, ';') FROM \
+             (SELECT {PACKED_COLUMNS} AS row FROM drift_history h WHERE {PAGE})"
+        );
+        // The text is put together from constants.
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(name)
+            .bind(self.after.time.0)
+            .bind(self.to)
+            .bind(self.after.id as i64)
+            .bind(self.as_of)
+            .bind(self.rows as i64);
+        unpack(query.fetch_one(connection).await?.try_get::<Option<String>, _>(0)?.as_deref())
+    }
+}
+
+// What was before a time ($2) as far as ids up to $3 know, of one name ($1).
+const NEWEST: &str = "SELECT h.time, h.seq, h.kind, c.max_age FROM drift_history h \
+     JOIN content c ON c.id = h.content_id \
+     WHERE h.host_id = $1 AND h.time < $2 AND h.seq <= $3 AND h.kind <> 3 \
+     ORDER BY h.time DESC, h.seq DESC LIMIT 1";
+const NEWEST_OF_STATUS: &str = "SELECT h.time FROM drift_history h \
+     JOIN content c ON c.id = h.content_id \
+     WHERE h.host_id = $1 AND h.time < $2 AND h.seq <= $3 AND c.status = $4 \
+     ORDER BY h.time DESC LIMIT 1";
+const COUNT: &str = "SELECT count(*) FROM drift_history h WHERE h.host_id = $1 AND h.time < $2 \
+     AND h.seq <= $3 AND h.time >= $4 AND (h.time > $4 OR h.seq >= $5) AND h.kind < 2";
+// Of the host ($1) up to a time ($2).
+const SEGMENT: &str = "SELECT s.start, s.status, f.paths FROM segment s \
+     LEFT JOIN file_set f ON f.id = s.file_set_id \
+     WHERE s.host_id = $1 AND s.start <= $2 AND s.silent = 0 ORDER BY s.start DESC LIMIT 1";
+const EPISODE: &str = "SELECT id, started_at, started_after, ended_at FROM episode \
+     WHERE host_id = $1 AND started_at <= $2 AND id <= $3 \
+     ORDER BY started_at DESC, id DESC LIMIT 1";
+const DRIFTED: &str = "SELECT coalesce(sum(min(end, $3) - max(start, $2)), 0) FROM segment \
+     WHERE host_id = $1 AND start < $3 AND status = 1 AND silent = 0 AND end > $2 AND start >= \
+     coalesce((SELECT max(p.start) FROM segment p WHERE p.host_id = $1 AND p.start <= $2), 0)";
+
+/// One connection's way back to a host's course.
+pub struct Resume<'c> {
+    connection: &'c mut SqliteConnection,
+    names: &'c Names,
+    /// Entries before this time count,
+    before: Timestamp,
+    /// up to this id.
+    as_of: i64,
+}
+
+impl<'c> Resume<'c> {
+    /// The course as it was after every entry with a time before `before`, as far as ids up to
+    /// `as_of` know. `current` is the newest course; what is written down must be right for that
+    /// stretch (no entry behind `as_of` came out of order in it).
+    pub async fn course(
+        connection: &'c mut SqliteConnection,
+        names: &'c Names,
+        current: &Course,
+        before: Timestamp,
+        as_of: u64,
+    ) -> Result<Course, sqlx::Error> {
+        let as_of = i64::try_from(as_of).unwrap_or(i64::MAX);
+        Resume { connection, names, before, as_of }.run(current).await
+    }
+
+    async fn run(mut self, current: &Course) -> Result<Course, sqlx::Error> {
+        let Some((last, kind, good_until)) = self.newest().await? else {
+            return Ok(Course::default());
+        };
+        let mut course = Course { last: last.time, ..Course::default() };
+        course.episode = self.episode(last.time, current).await?;
+        course.last_synced = match (&course.episode, current.last_synced) {
+            (Some(episode), _) => episode.started_after,
+            (None, Some(newest)) if newest > last.time => self.newest_of(Status::Synced).await?,
+            (None, newest) => newest,
+        };
+        if kind == Kind::Retire {
+            return Ok(course);
+        }
+        course.good_until = good_until;
+        let start = match current.open {
+            Some(open) if open.start <= last.time => {
+                (course.status, course.files) = (current.status, current.files.clone());
+                open.start
+            }
+            _ => {
+                let (start, status, files) = self.segment(last.time).await?;
+                (course.status, course.files) = (status, files);
+                start
+            }
+        };
+        let reports = self.count(Place { time: start, id: 0 }).await?;
+        course.open = Some(OpenSegment { start, reports });
+        if let Some(episode) = &mut course.episode {
+            let place = Place { time: episode.started_at, id: episode.id };
+            episode.reports = self.count(place).await?;
+            let query = sqlx::query(DRIFTED).bind(self.names.root);
+            let query = query.bind(episode.started_at.0).bind(start.0);
+            episode.drifted = query.fetch_one(&mut *self.connection).await?.try_get(0)?;
+        }
+        Ok(course)
+    }
+
+    async fn newest(&mut self) -> Result<Option<(Place, Kind, Timestamp)>, sqlx::Error> {
+        let mut newest: Option<(Place, Kind, Timestamp)> = None;
+        for name in &self.names.all {
+            let query = sqlx::query(NEWEST).bind(*name).bind(self.before.0).bind(self.as_of);
+            let Some(row) = query.fetch_optional(&mut *self.connection).await? else { continue };
+            let place = Place {
+                time: Timestamp(row.try_get(0)?),
+                id: row.try_get::<i64, _>(1)? as u64,
+            };
+            let kind = Kind::from_code(row.try_get(2)?).unwrap_or(Kind::Report);
+            let max_age = row.try_get::<Option<i64>, _>(3)?.unwrap_or(i64::from(u32::MAX));
+            let good_until = Timestamp(place.time.0.saturating_add(max_age * SECOND));
+            if newest.as_ref().is_none_or(|(old, ..)| place > *old) {
+                newest = Some((place, kind, good_until));
+            }
+        }
+        Ok(newest)
+    }
+
+    async fn newest_of(&mut self, status: Status) -> Result<Option<Timestamp>, sqlx::Error> {
+        let mut newest = None;
+        for name in &self.names.all {
+            let query = sqlx::query(NEWEST_OF_STATUS).bind(*name).bind(self.before.0);
+            let query = query.bind(self.as_of).bind(status.code());
+            if let Some(row) = query.fetch_optional(&mut *self.connection).await? {
+                newest = newest.max(Some(Timestamp(row.try_get(0)?)));
+            }
+        }
+        Ok(newest)
+    }
+
+    async fn count(&mut self, from: Place) -> Result<u64, sqlx::Error> {
+        let mut count = 0;
+        for name in &self.names.all {
+            let query = sqlx::query(COUNT).bind(*name).bind(self.before.0).bind(self.as_of);
+            let query = query.bind(from.time.0).bind(from.id as i64);
+            count += query.fetch_one(&mut *self.connection).await?.try_get::<i64, _>(0)? as u64;
+        }
+        Ok(count)
+    }
+
+    async fn segment(
+        &mut self,
+        at: Timestamp,
+    ) -> Result<(Timestamp, Status, FileSet), sqlx::Error> {
+        let query = sqlx::query(SEGMENT).bind(self.names.root).bind(at.0);
+        let row = query.fetch_optional(&mut *self.connection).await?;
+        let damaged = || sqlx::Error::Decode("segments are missing; run `rebuild`".into());
+        let row = row.ok_or_else(damaged)?;
+        let status = Status::from_code(row.try_get(1)?).ok_or_else(damaged)?;
+        let paths: Option<String> = row.try_get(2)?;
+        Ok((Timestamp(row.try_get(0)?), status, file_set(paths.as_deref())?))
+    }
+
+    /// The episode that is open after the entries of a time; its sums are still to be filled in.
+    async fn episode(
+        &mut self,
+        at: Timestamp,
+        current: &Course,
+    ) -> Result<Option<OpenEpisode>, sqlx::Error> {
+        let query = sqlx::query(EPISODE).bind(self.names.root).bind(at.0).bind(self.as_of);
+        let Some(row) = query.fetch_optional(&mut *self.connection).await? else { return Ok(None) };
+        if row.try_get::<Option<i64>, _>(3)?.is_some_and(|ended| ended <= at.0) {
+            return Ok(None);
+        }
+        let id = row.try_get::<i64, _>(0)? as u64;
+        let known = current.episode.as_ref().filter(|now| now.id == id && now.last_drift <= at);
+        let last_drift = match known {
+            Some(now) => now.last_drift,
+            None => self.newest_of(Status::OutOfSync).await?.unwrap_or(at),
+        };
+        Ok(Some(OpenEpisode {
+            id,
+            started_at: Timestamp(row.try_get(1)?),
+            started_after: row.try_get::<Option<i64>, _>(2)?.map(Timestamp),
+            reports: 0,
+            drifted: 0,
+            last_drift,
+        }))
+    }
+}
+
+/// Reads `file_set.paths`; null is the empty set.
+pub fn file_set(paths: Option<&str>) -> Result<FileSet, sqlx::Error> {
+    let Some(paths) = paths else { return Ok(FileSet::NONE) };
+    let paths = serde_json::from_str(paths).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
+    Ok(FileSet::new(paths))
+}

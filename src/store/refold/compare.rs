@@ -1,0 +1,227 @@
+//! What is written down, compared with what the history says.
+
+use super::{Folded, HEAD, Progress, Root, fold_host, roots};
+use crate::domain::course::Change;
+use crate::domain::names::HostKey;
+use crate::domain::report::Source;
+use crate::store::Trouble;
+use crate::store::connect::Location;
+use crate::store::courses::file_set;
+use crate::store::dictionary::Dictionary;
+use crate::store::rows::{STATE_COLUMNS, state_columns};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row};
+use std::collections::BTreeMap;
+
+/// A projection that is not what the history says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Of which host; `None` for rows that belong to no host.
+    pub host: Option<HostKey>,
+    /// Which projection, and where it first differs.
+    pub what: String,
+}
+
+/// What [`verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Entries folded.
+    pub entries: u64,
+    /// Hosts compared.
+    pub hosts: usize,
+    /// What is not right; empty if all is.
+    pub differences: Vec<Difference>,
+}
+
+const STATE: &str = "SELECT * FROM current_state WHERE host_id = $1";
+const SEGMENTS: &str = "SELECT s.start, s.end, s.status, s.silent, s.reports, f.paths \
+     FROM segment s LEFT JOIN file_set f ON f.id = s.file_set_id \
+     WHERE s.host_id = $1 ORDER BY s.start";
+const EPISODES: &str = "SELECT id, started_at, started_after, ended_at, closed_seq, closed_by, \
+     last_drift, reports, drifted FROM episode WHERE host_id = $1 ORDER BY started_at, id";
+const FILES: &str = "SELECT x.episode_id, x.seq, f.paths FROM episode e \
+     JOIN episode_files x ON x.episode_id = e.id JOIN file_set f ON f.id = x.file_set_id \
+     WHERE e.host_id = $1 ORDER BY x.episode_id, x.seq, f.paths";
+const OUT_OF_ORDER: &str = "SELECT host_id, seq FROM out_of_order WHERE host_id = $1 ORDER BY seq";
+/// Rows of hosts that have no course of their own.
+const STRAYS: &str = "SELECT t.name, count(*) FROM (
+        SELECT 'current_state' AS name, host_id FROM current_state
+        UNION ALL SELECT 'segment', host_id FROM segment
+        UNION ALL SELECT 'episode', host_id FROM episode
+        UNION ALL SELECT 'episode_files', NULL FROM episode_files x
+            WHERE NOT EXISTS (SELECT 1 FROM episode e WHERE e.id = x.episode_id)) t
+    WHERE t.host_id IS NULL OR t.host_id NOT IN (SELECT value FROM json_each($1))
+    GROUP BY t.name";
+const ALIASES: &str = "SELECT host_id FROM host_alias WHERE root_id = $1 ORDER BY host_id";
+
+/// Folds the whole history anew and compares it with what is written down. Changes nothing; reads
+/// one snapshot, so that a running server does not disturb it.
+pub async fn verify(
+    location: &Location,
+    dictionary: &Dictionary,
+    progress: Progress<'_>,
+) -> Result<Verdict, Trouble> {
+    let mut connection = location.open_reader().await?;
+    let mut snapshot = connection.begin().await?;
+    let total = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?.try_get::<i64, _>(0)? as u64;
+    let mut verdict = Verdict { entries: total, ..Verdict::default() };
+    let roots = roots(&mut snapshot).await?;
+    let ids: Vec<i64> = roots.iter().map(|root| root.names.root).collect();
+    let ids = serde_json::to_string(&ids).expect("integers are JSON");
+    for row in sqlx::query(STRAYS).bind(ids).fetch_all(&mut *snapshot).await? {
+        let what = format!("{}: {} rows of no host", row.get::<&str, _>(0), row.get::<i64, _>(1));
+        verdict.differences.push(Difference { host: None, what });
+    }
+    let mut done = 0;
+    for root in &roots {
+        let folded = fold_host(&mut snapshot, dictionary, root, |entries| {
+            done += entries as u64;
+            progress(done, total);
+        });
+        let found = match folded.await? {
+            Some(folded) => compare(&mut snapshot, root, &folded).await?,
+            None => Vec::new(),
+        };
+        verdict.hosts += 1;
+        let host = Some(root.key.clone());
+        let found = found.into_iter().map(|what| Difference { host: host.clone(), what });
+        verdict.differences.extend(found);
+    }
+    snapshot.commit().await?;
+    connection.close().await?;
+    Ok(verdict)
+}
+
+/// Rows as texts: what is compared is also what is shown.
+type Lines = Vec<String>;
+
+async fn compare(
+    connection: &mut SqliteConnection,
+    root: &Root,
+    folded: &Folded,
+) -> Result<Vec<String>, sqlx::Error> {
+    let id = root.names.root;
+    let mut differences = Vec::new();
+    let mut check = |name: &str, written: &[String], right: &[String]| {
+        let at = written.iter().zip(right).position(|(a, b)| a != b);
+        let at = at.or((written.len() != right.len()).then_some(written.len().min(right.len())));
+        if let Some(at) = at {
+            let show = |lines: &[String]| lines.get(at).cloned().unwrap_or_else(|| "nothing".into());
+            differences.push(format!(
+                "{name}, row {}: {} is written, {} is right",
+                at + 1,
+                show(written),
+                show(right)
+            ));
+        }
+    };
+    let right = Right::of(folded);
+    let rows = all(connection, STATE, id, |row| numbers(row, STATE_COLUMNS)).await?;
+    check("current_state", &rows, &[show(&state_columns(&folded.state))]);
+    let rows = all(connection, SEGMENTS, id, |row| {
+        Ok(format!("{} {}", numbers(row, 5)?, paths(row, 5)?))
+    });
+    check("segment", &rows.await?, &right.segments);
+    let rows = all(connection, EPISODES, id, |row| numbers(row, 9)).await?;
+    check("episode", &rows, &right.episodes);
+    let rows = all(connection, FILES, id, |row| {
+        Ok(format!("{} {}", numbers(row, 2)?, paths(row, 2)?))
+    });
+    check("episode_files", &rows.await?, &right.files);
+    let rows = all(connection, ALIASES, id, |row| numbers(row, 1)).await?;
+    let names: Lines = root.names.all[1..].iter().map(ToString::to_string).collect();
+    check("host_alias", &rows, &names);
+    // Of a renamed host, only entries since then were seen as those of one host.
+    if let [name] = root.names.all.as_slice() {
+        let rows = all(connection, OUT_OF_ORDER, *name, |row| numbers(row, 2)).await?;
+        let right: Lines =
+            folded.out_of_order.iter().map(|(name, seq)| format!("{name} {seq}")).collect();
+        check("out_of_order", &rows, &right);
+    }
+    Ok(differences)
+}
+
+/// What the history says, as rows of the tables.
+struct Right {
+    segments: Lines,
+    episodes: Lines,
+    files: Lines,
+}
+
+impl Right {
+    fn of(folded: &Folded) -> Self {
+        let (mut segments, mut episodes) = (Lines::new(), BTreeMap::new());
+        let mut files: BTreeMap<(u64, String), u64> = BTreeMap::new();
+        for change in &folded.changes {
+            match change {
+                Change::Segment(s) => segments.push(format!(
+                    "{} {} {} {} {} {}",
+                    s.start.0,
+                    s.end.0,
+                    s.status.code(),
+                    i64::from(s.silent),
+                    s.reports,
+                    s.files.text()
+                )),
+                Change::Opened(e) => {
+                    let (start, after) = (e.started_at.0, e.started_after.map(|time| time.0));
+                    let id = e.id as i64;
+                    let row =
+                        [Some(id), Some(start), after, None, None, None, Some(start), Some(0), Some(0)];
+                    episodes.insert((start, id), show(&row));
+                }
+                Change::Seen { episode, files: set, id } => {
+                    files.entry((*episode, set.text())).or_insert(*id);
+                }
+                Change::Closed(e, by) => {
+                    let (start, id) = (e.started_at.0, e.id as i64);
+                    let row = [
+                        Some(id),
+                        Some(start),
+                        e.started_after.map(|time| time.0),
+                        Some(by.place.time.0),
+                        Some(by.place.id as i64),
+                        by.source.map(Source::code),
+                        Some(e.last_drift.0),
+                        Some(e.reports as i64),
+                        Some(e.drifted),
+                    ];
+                    episodes.insert((start, id), show(&row));
+                }
+            }
+        }
+        let mut files: Vec<_> =
+            files.into_iter().map(|((episode, text), seq)| (episode, seq, text)).collect();
+        files.sort();
+        Self {
+            segments,
+            episodes: episodes.into_values().collect(),
+            files: files.iter().map(|(id, seq, text)| format!("{id} {seq} {text}")).collect(),
+        }
+    }
+}
+
+async fn all(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    id: i64,
+    read: impl Fn(&SqliteRow) -> Result<String, sqlx::Error>,
+) -> Result<Lines, sqlx::Error> {
+    sqlx::query(sql).bind(id).fetch_all(connection).await?.iter().map(read).collect()
+}
+
+fn numbers(row: &SqliteRow, columns: usize) -> Result<String, sqlx::Error> {
+    let columns: Vec<Option<i64>> =
+        (0..columns).map(|column| row.try_get(column)).collect::<Result<_, _>>()?;
+    Ok(show(&columns))
+}
+
+fn paths(row: &SqliteRow, column: usize) -> Result<String, sqlx::Error> {
+    Ok(file_set(row.try_get::<Option<&str>, _>(column)?)?.text())
+}
+
+fn show(columns: &[Option<i64>]) -> String {
+    let texts: Vec<String> =
+        columns.iter().map(|n| n.map_or("-".into(), |n| n.to_string())).collect();
+    texts.join(" ")
+}
