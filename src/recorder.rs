@@ -4,7 +4,10 @@
 //! transaction, and answers every caller only after the commit. A caller may go away: its report
 //! is written all the same.
 
+mod acts;
 mod stage;
+
+pub use acts::{Act, ActError, ActReceipt, Deed};
 
 use crate::board::Board;
 use crate::domain::names::HostKey;
@@ -101,6 +104,7 @@ enum Job {
     Record(Submission, oneshot::Sender<Result<Vec<Receipt>, RecordError>>),
     Reject(Vec<Rejection>, oneshot::Sender<()>),
     Probe(oneshot::Sender<bool>),
+    Act(Act, oneshot::Sender<Result<ActReceipt, ActError>>),
 }
 
 /// The handle everyone records through; cheap to clone.
@@ -170,6 +174,15 @@ impl Recorder {
         }
     }
 
+    /// Records an act of a person; answers after the commit.
+    pub async fn act(&self, act: Act) -> Result<ActReceipt, ActError> {
+        let (answer, answered) = oneshot::channel();
+        if self.queue.try_send(Job::Act(act, answer)).is_err() {
+            return Err(RecordError::Busy.into());
+        }
+        answered.await.unwrap_or(Err(RecordError::Unknown.into()))
+    }
+
     /// Whether the database takes writes just now.
     pub async fn can_write(&self) -> bool {
         let (answer, answered) = oneshot::channel();
@@ -211,12 +224,12 @@ impl Task {
         }
     }
 
-    /// Takes what waits, writes it, answers.
+    /// Takes what waits, writes it, answers. An act is a batch of its own, behind what came before it.
     async fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
         let (mut records, mut rejections, mut listed, mut probes) =
             (vec![], vec![], vec![], vec![]);
         let mut reports = 0;
-        let mut next = Some(first);
+        let (mut next, mut act) = (Some(first), None);
         while let Some(job) = next {
             match job {
                 Job::Record(submission, answer) => {
@@ -229,6 +242,10 @@ impl Task {
                     listed.push(done);
                 }
                 Job::Probe(answer) => probes.push(answer),
+                Job::Act(wanted, answer) => {
+                    act = Some((wanted, answer));
+                    break;
+                }
             }
             next = if reports < BATCH_REPORTS { jobs.try_recv().ok() } else { None };
         }
@@ -246,6 +263,9 @@ impl Task {
                 let _ = probe.send(ok);
             }
         }
+        if let Some((act, answer)) = act {
+            let _ = answer.send(self.act(&act).await);
+        }
     }
 
     /// Folds and commits; one result for each submission.
@@ -261,7 +281,7 @@ impl Task {
             {
                 return all(self.note(&error, RecordError::NotStored));
             }
-            let received_at = (self.clock)().max(self.last_received);
+            let received_at = self.now();
             let mut stage = Stage::new(self, received_at);
             let results = match stage.take_all(submissions).await {
                 Ok(results) => results,
@@ -272,28 +292,47 @@ impl Task {
             if batch.entries.is_empty() && batch.keys.is_empty() && batch.rejections.is_empty() {
                 return results;
             }
-            match self.writer.commit(&batch).await {
-                Ok(refolded) => {
-                    self.failing = false;
-                    batch.put_in(refolded);
-                    self.size += batch.entries.len() as u64;
-                    if !batch.entries.is_empty() {
-                        self.last_received = received_at;
-                        self.last_host_id += batch.new_hosts.len() as i64;
-                        self.board.publish(batch.states, self.size);
-                    }
-                    return results;
-                }
-                Err(CommitError::Moved) => self.void = true,
-                Err(CommitError::NotStored(error)) => {
-                    return all(self.note(&error, RecordError::NotStored));
-                }
-                Err(CommitError::Unknown(error)) => {
-                    return all(self.note(&error, RecordError::Unknown));
-                }
+            match self.commit(batch, received_at).await {
+                Ok(()) => return results,
+                Err(Some(error)) => return all(error),
+                Err(None) => {}
             }
         }
         all(RecordError::NotStored)
+    }
+
+    /// Commits a batch and puts it up. `Err(None)`: another process has written meanwhile.
+    async fn commit(
+        &mut self,
+        mut batch: Batch,
+        received_at: Timestamp,
+    ) -> Result<(), Option<RecordError>> {
+        match self.writer.commit(&batch).await {
+            Ok(refolded) => {
+                self.failing = false;
+                self.size += batch.entries.len() as u64;
+                if !batch.entries.is_empty() {
+                    batch.put_in(refolded);
+                    self.last_received = received_at;
+                    self.last_host_id += batch.new_hosts.len() as i64;
+                    self.board.publish(batch.states, self.size);
+                }
+                Ok(())
+            }
+            Err(CommitError::Moved) => {
+                self.void = true;
+                Err(None)
+            }
+            Err(CommitError::NotStored(error)) => {
+                Err(Some(self.note(&error, RecordError::NotStored)))
+            }
+            Err(CommitError::Unknown(error)) => Err(Some(self.note(&error, RecordError::Unknown))),
+        }
+    }
+
+    /// The time at which what is folded now came.
+    fn now(&self) -> Timestamp {
+        (self.clock)().max(self.last_received)
     }
 
     /// Logs a failure once, and distrusts what is in memory.

@@ -64,6 +64,7 @@ impl<'t> Stage<'t> {
             changes: self.changes,
             disorders: self.disorders.into_values().collect(),
             out_of_order: self.out_of_order,
+            renaming: None,
             rejections: Vec::new(),
             forget_keys_before: Timestamp(self.received_at.0 - KEY_LIFETIME),
         }
@@ -329,7 +330,7 @@ impl<'t> Stage<'t> {
 }
 
 /// The first 8 bytes of a hash as the integer that the row keeps.
-fn hash8(hash: &[u8; 32]) -> i64 {
+pub(super) fn hash8(hash: &[u8; 32]) -> i64 {
     let first: [u8; 8] = hash[..8].try_into().expect("a hash has 32 bytes");
     i64::from_be_bytes(first)
 }

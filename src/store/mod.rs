@@ -24,7 +24,7 @@ pub use refold::{Difference, Progress, Verdict, bring_up_to_date, rebuild, verif
 pub use rows::NarrowEntry;
 pub use writer::{
     Batch, CommitError, Disorder, KeyRecord, Loaded, NewEntry, REJECTIONS_KEPT, Refolded, Rejection,
-    Twin, Writer,
+    Renaming, Twin, Writer,
 };
 
 /// The database failed, or holds what cannot be. For the log, never for a client.

@@ -8,8 +8,9 @@ mod commit;
 mod courses;
 mod load;
 mod lookups;
+mod rename;
 
-pub use commit::{Batch, CommitError, KeyRecord, NewEntry, REJECTIONS_KEPT, Refolded, Rejection};
+pub use commit::{Batch, CommitError, KeyRecord, NewEntry, REJECTIONS_KEPT, Refolded, Rejection, Renaming};
 pub use courses::Disorder;
 pub use load::Loaded;
 pub use lookups::Twin;

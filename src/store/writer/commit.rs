@@ -8,6 +8,7 @@
 
 use super::Writer;
 use super::courses::Disorder;
+use super::rename::rename;
 use crate::domain::content::ContentDigest;
 use crate::domain::course::{Change, Course};
 use crate::domain::line::{Entry, hex};
@@ -50,6 +51,16 @@ pub struct Batch {
     pub disorders: Vec<Disorder>,
     /// Entries out of order: the number of their host's name, and their id.
     pub out_of_order: Vec<(i64, u64)>,
+    /// A host that has a new name from now on; the batch holds nothing else but that entry.
+    pub renaming: Option<Renaming>,
+}
+
+/// A host's former name and its new one, by the numbers of hosts with a course.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Renaming {
+    pub old: i64,
+    pub new: i64,
 }
 
 /// The courses of the hosts that were folded anew, by their numbers.
@@ -186,7 +197,9 @@ impl Writer {
         let dictionary = self.dictionary.clone();
         let connection = self.connection().await.map_err(not_stored)?;
         let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
-        let plain = batch.changes.is_empty() && batch.disorders.is_empty();
+        let plain = batch.changes.is_empty()
+            && batch.disorders.is_empty()
+            && batch.renaming.is_none();
         if fresh.is_none() && !asides && plain && rows.len() <= BLOCK_ROWS {
             let values = bind_block(&rows, &batch.states, 0);
             let text = block_text(rows.len(), true);
@@ -198,13 +211,19 @@ impl Writer {
         }
         for (index, block) in rows.chunks(BLOCK_ROWS).enumerate() {
             let values = bind_block(block, &batch.states, index * BLOCK_ROWS);
-            execute(connection, block_text(block.len(), false), values, false).await?;
+            let text = if batch.states.is_empty() { lone_row() } else { block_text(block.len(), false) };
+            execute(connection, text, values, false).await?;
         }
         if asides {
             let mut values = texts(&[keys_json(&batch.keys), rejections_json(&batch.rejections)]);
             add(&mut values, batch.forget_keys_before.0);
             add(&mut values, REJECTIONS_KEPT);
             execute(connection, INSERT_ASIDES, values, false).await?;
+        }
+        if let Some(renaming) = batch.renaming {
+            let key = &batch.entries[0].entry.key;
+            let renamed = rename(connection, &dictionary, key, renaming).await;
+            renamed.map_err(not_stored)?;
         }
         Self::write_changes(connection, &batch.changes).await.map_err(not_stored)?;
         let refolded = Self::restore_order(connection, &dictionary, batch).await;
@@ -379,6 +398,14 @@ fn block_text(rows: usize, whole: bool) -> &'static str {
     })
 }
 
+/// The text that writes one history row and no state: a renaming folds its host anew.
+fn lone_row() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        format!("{INSERT_HISTORY}({});", vec!["?"; HISTORY_COLUMNS].join(","))
+    })
+}
+
 /// The values of one block: its rows, then as many states, beginning with state `first`. There are
 /// never more states than entries; where there are fewer, the last is written again.
 fn bind_block(rows: &[NarrowEntry], states: &[Arc<HostState>], first: usize) -> SqliteArguments {
@@ -389,7 +416,8 @@ fn bind_block(rows: &[NarrowEntry], states: &[Arc<HostState>], first: usize) -> 
             add(&mut values, column);
         }
     }
-    for index in first..first + rows.len() {
+    let states_written = if states.is_empty() { 0 } else { rows.len() };
+    for index in first..first + states_written {
         let state = &states[index.min(states.len() - 1)];
         for column in state_columns(state) {
             add(&mut values, column);

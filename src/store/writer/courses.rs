@@ -58,11 +58,6 @@ const UPDATE_OPEN: &str = "UPDATE current_state SET segment_start = $2, segment_
 const BOUNDARIES: &str = "SELECT s.start, s.status, f.paths FROM segment s \
      LEFT JOIN file_set f ON f.id = s.file_set_id \
      WHERE s.host_id = $1 AND s.start > $2 AND s.start <= $3 AND s.silent = 0";
-/// Whether an episode goes on across a time.
-const EPISODE_ACROSS: &str = "SELECT count(*) FROM (SELECT ended_at FROM episode \
-     WHERE host_id = $1 AND started_at <= $2 ORDER BY started_at DESC, id DESC LIMIT 1) \
-     WHERE ended_at IS NULL OR ended_at > $2";
-
 impl Writer {
     /// Writes what the courses of some hosts added; within a transaction.
     pub(in crate::store) async fn write_changes(
@@ -133,9 +128,7 @@ impl Writer {
             for group in page.chunk_by(|a, b| a.row.time == b.row.time) {
                 let steps: Vec<_> = group.iter().map(Walked::step).collect();
                 course.advance(&steps, &mut changes);
-                if let Some(start) = meets(&course, &boundaries, disorder)
-                    && !episode_across(connection, names.root, course.last).await?
-                {
+                if let Some(start) = meets(&course, &boundaries, disorder) {
                     until = Some((start, course.last));
                     course = current.clone();
                     break 'walk;
@@ -189,7 +182,8 @@ async fn boundaries(
 }
 
 /// Where the new course has come together with the old one: a segment behind the disorder begins at
-/// the same time with the same state, no drift is open, and the last `synced` is the same.
+/// the same time with the same state, no drift is open, and the last `synced` is the same (so that no
+/// drift is open in the old one either).
 fn meets(course: &Course, boundaries: &Boundaries, disorder: &Disorder) -> Option<Timestamp> {
     let start = course.open?.start;
     let (status, files) = boundaries.get(&start)?;
@@ -197,15 +191,6 @@ fn meets(course: &Course, boundaries: &Boundaries, disorder: &Disorder) -> Optio
     let synced =
         course.last_synced.is_none_or(|time| time > disorder.last || time < disorder.first);
     (same && synced && course.episode.is_none()).then_some(start)
-}
-
-async fn episode_across(
-    connection: &mut SqliteConnection,
-    root: i64,
-    time: Timestamp,
-) -> Result<bool, sqlx::Error> {
-    let query = sqlx::query(EPISODE_ACROSS).bind(root).bind(time.0);
-    Ok(query.fetch_one(connection).await?.try_get::<i64, _>(0)? > 0)
 }
 
 /// The numbers of the file sets in some changes; new ones are written.
