@@ -3,9 +3,11 @@
 //! Each microsecond of a host's life in the period is in sync, drifted, or not measured. Sums are
 //! exact; shares are cut, never rounded up, so that 100 % means all of it.
 
+use super::content::Content;
 use super::files::FileSet;
 use super::names::HostKey;
 use super::report::Status;
+use super::state::HostState;
 use super::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 
@@ -58,6 +60,34 @@ pub struct Attributes {
     pub server_type: Option<String>,
     pub repo_name: Option<String>,
     pub project_name: Option<String>,
+}
+
+impl Attributes {
+    /// Of a host of which nothing but its name is known.
+    pub fn bare(key: HostKey) -> Self {
+        Self { key, environment: None, server_type: None, repo_name: None, project_name: None }
+    }
+
+    /// Of a host now.
+    pub fn of(state: &HostState) -> Self {
+        let content = state.deployment.as_ref().map(|word| &*word.value);
+        Self::deployed(state.key.clone(), content, state.only_legacy())
+    }
+
+    /// Of a host whose newest deployment said this. `only_legacy`: only v1 clients have reported it.
+    pub fn deployed(key: HostKey, deployment: Option<&Content>, only_legacy: bool) -> Self {
+        let Some(content) = deployment else {
+            let repo_name = only_legacy.then(|| key.server_group.to_string());
+            return Self { repo_name, ..Self::bare(key) };
+        };
+        Self {
+            key,
+            environment: content.environment.clone(),
+            server_type: content.server_type.clone(),
+            repo_name: content.repo_name.clone(),
+            project_name: content.project_name.clone(),
+        }
+    }
 }
 
 /// Time of one host spent alike.

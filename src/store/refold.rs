@@ -32,7 +32,7 @@ const HOSTS: &str = "SELECT id, server_group, host FROM host ORDER BY server_gro
 const ALIASES: &str = "SELECT h.host_id, o.id FROM drift_history h \
      JOIN content c ON c.id = h.content_id \
      JOIN host o ON o.server_group = c.detail->>'server_group' AND o.host = c.detail->>'host' \
-     WHERE h.kind = 3 AND h.kind > 1 ORDER BY h.seq";
+     WHERE h.kind = 3 AND h.kind > 1 AND h.seq <= $1 ORDER BY h.seq";
 const CLEAR: &str = "
 DELETE FROM current_state; DELETE FROM segment; DELETE FROM episode_files; DELETE FROM episode;
 DELETE FROM file_set; DELETE FROM host_alias; DELETE FROM out_of_order;";
@@ -61,10 +61,13 @@ pub struct Root {
     pub names: Names,
 }
 
-/// Every host of the history under its newest name.
-pub async fn roots(connection: &mut SqliteConnection) -> Result<Vec<Root>, sqlx::Error> {
+/// Every host of the history under its newest name, as far as ids up to `as_of` know.
+pub async fn roots(
+    connection: &mut SqliteConnection,
+    as_of: u64,
+) -> Result<Vec<Root>, sqlx::Error> {
     let mut root_of: HashMap<i64, i64> = HashMap::new();
-    for row in sqlx::query(ALIASES).fetch_all(&mut *connection).await? {
+    for row in sqlx::query(ALIASES).bind(i64::try_from(as_of).unwrap_or(i64::MAX)).fetch_all(&mut *connection).await? {
         let (new, old): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let root = root_of.get(&new).copied().unwrap_or(new);
         for known in root_of.values_mut().filter(|known| **known == old) {
@@ -198,7 +201,7 @@ async fn write_anew(
     let total = sqlx::query(HEAD).fetch_one(&mut *transaction).await?.try_get::<i64, _>(0)? as u64;
     let mut done = 0;
     sqlx::raw_sql(CLEAR).execute(&mut *transaction).await?;
-    let roots = roots(&mut transaction).await?;
+    let roots = roots(&mut transaction, u64::MAX).await?;
     for root in &roots {
         for former in &root.names.all[1..] {
             let query = sqlx::query(INSERT_ALIAS).bind(*former).bind(root.names.root);

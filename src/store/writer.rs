@@ -13,6 +13,7 @@ mod rename;
 pub use commit::{Batch, CommitError, KeyRecord, NewEntry, REJECTIONS_KEPT, Refolded, Rejection, Renaming};
 pub use courses::Disorder;
 pub use load::Loaded;
+pub(super) use load::load_states;
 pub use lookups::Twin;
 
 pub(super) use commit::rejection_from_row;

@@ -65,7 +65,7 @@ pub async fn verify(
     let mut snapshot = connection.begin().await?;
     let total = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?.try_get::<i64, _>(0)? as u64;
     let mut verdict = Verdict { entries: total, ..Verdict::default() };
-    let roots = roots(&mut snapshot).await?;
+    let roots = roots(&mut snapshot, u64::MAX).await?;
     let ids: Vec<i64> = roots.iter().map(|root| root.names.root).collect();
     let ids = serde_json::to_string(&ids).expect("integers are JSON");
     for row in sqlx::query(STRAYS).bind(ids).fetch_all(&mut *snapshot).await? {

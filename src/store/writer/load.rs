@@ -7,7 +7,8 @@ use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Status};
 use crate::domain::state::{HostState, Place, Word};
 use crate::domain::time::Timestamp;
-use sqlx::sqlite::SqliteRow;
+use crate::store::dictionary::Dictionary;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -64,27 +65,14 @@ impl Writer {
         // One snapshot for all that is read here.
         let mut snapshot = connection.begin().await?;
         let head = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?;
-        let rows = sqlx::query(STATES).fetch_all(&mut *snapshot).await?;
         let former = sqlx::query(FORMER_NAMES).fetch_all(&mut *snapshot).await?;
-        let mut contents = HashSet::new();
-        let mut runs = HashSet::new();
-        for row in &rows {
-            for column in [12, 16, 19, 22, 26] {
-                contents.extend(row.try_get::<Option<i64>, _>(column)?);
-            }
-            runs.extend(row.try_get::<Option<i64>, _>(13)?);
-        }
-        let contents = dictionary.contents(&mut snapshot, contents.into_iter()).await?;
-        let runs = dictionary.runs(&mut snapshot, runs.into_iter()).await?;
+        let hosts = load_states(&mut snapshot, &dictionary).await?;
         snapshot.commit().await?;
-        let hosts = rows.iter().map(|row| state_from_row(row, &contents, &runs));
-        let mut hosts = hosts.collect::<Result<Vec<_>, _>>()?;
         let former = former.iter().map(|row| {
             let key = HostKey::new(&row.try_get::<String, _>(2)?, &row.try_get::<String, _>(3)?);
             Ok((key, row.try_get(0)?, row.try_get(1)?))
         });
         let former = former.collect::<Result<Vec<_>, sqlx::Error>>()?;
-        give_former_names(&mut hosts, &former);
         let number = |column| head.try_get::<Option<i64>, _>(column).map(|n| n.unwrap_or(0));
         self.size = head.try_get::<i64, _>(1)? as u64;
         self.contents = Numbers::new(number(4)?);
@@ -101,14 +89,32 @@ impl Writer {
     }
 }
 
-fn give_former_names(hosts: &mut [HostState], former: &[(HostKey, i64, i64)]) {
-    let mut by_root: HashMap<i64, Vec<i64>> = HashMap::new();
-    for (_, id, root) in former {
-        by_root.entry(*root).or_default().push(*id);
+/// Every host's state, in one snapshot of the caller's.
+pub(in crate::store) async fn load_states(
+    connection: &mut SqliteConnection,
+    dictionary: &Dictionary,
+) -> Result<Vec<HostState>, sqlx::Error> {
+    let rows = sqlx::query(STATES).fetch_all(&mut *connection).await?;
+    let mut contents = HashSet::new();
+    let mut runs = HashSet::new();
+    for row in &rows {
+        for column in [12, 16, 19, 22, 26] {
+            contents.extend(row.try_get::<Option<i64>, _>(column)?);
+        }
+        runs.extend(row.try_get::<Option<i64>, _>(13)?);
     }
-    for state in hosts {
-        state.former = by_root.remove(&state.host_id).unwrap_or_default().into();
+    let contents = dictionary.contents(connection, contents.into_iter()).await?;
+    let runs = dictionary.runs(connection, runs.into_iter()).await?;
+    let mut former: HashMap<i64, Vec<i64>> = HashMap::new();
+    for row in sqlx::query(FORMER_NAMES).fetch_all(&mut *connection).await? {
+        former.entry(row.try_get(1)?).or_default().push(row.try_get(0)?);
     }
+    let state = |row| {
+        let mut state = state_from_row(row, &contents, &runs)?;
+        state.former = former.remove(&state.host_id).unwrap_or_default().into();
+        Ok(state)
+    };
+    rows.iter().map(state).collect()
 }
 
 /// Reads a row of [`STATES`].

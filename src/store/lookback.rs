@@ -1,0 +1,284 @@
+//! Looking back: every host's course over a stretch of time, as it is known now, or as it was known
+//! when the history had a certain length (`as_of`).
+//!
+//! Only segments and episodes are read, and current state. What was known earlier differs from what
+//! is written down in two ways: the end is earlier, and entries out of order that came since are
+//! taken out again by folding from before them.
+
+mod episodes;
+mod segments;
+
+pub use episodes::{Closed, EpisodeRecord};
+
+use super::courses::{Names, Resume, Walk, Walked};
+use super::readers::{ReadError, Readers};
+use super::refold::{Root, roots};
+use super::writer::load_states;
+use crate::domain::course::{Change, Course};
+use crate::domain::review::Attributes;
+use crate::domain::state::HostState;
+use crate::domain::time::Timestamp;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long one look back may take.
+const LOOKBACK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// From when (inclusive); `None` for the beginning.
+    pub from: Option<Timestamp>,
+    /// Until when (exclusive); `None` for now.
+    pub to: Option<Timestamp>,
+    /// Only entries up to this id count, and *now* is when it came; `None` for all, and the clock.
+    pub as_of: Option<u64>,
+    /// What the clock says.
+    pub now: Timestamp,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LookbackError {
+    /// There is no entry of that id yet; the newest one is named.
+    #[error("there is no entry {0}; the newest is {1}")]
+    Ahead(u64, u64),
+    /// Not in time, or not at all.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// One host, looked back at.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// What it was at the end of the stretch.
+    pub attributes: Attributes,
+    names: Names,
+    /// Its course at the end of what is known.
+    pub course: Course,
+    /// What is written down is right for what ended up to here,
+    resumed: Course,
+    /// and this follows.
+    since: Vec<Change>,
+}
+
+/// A look back: a snapshot of the database, and the hosts asked for.
+#[derive(Debug)]
+pub struct Lookback<'c> {
+    connection: &'c mut SqliteConnection,
+    /// The newest id that counts.
+    pub as_of: u64,
+    /// The end of what is known.
+    pub now: Timestamp,
+    /// The stretch: from inclusive, to exclusive, never behind `now`.
+    pub from: Timestamp,
+    /// See `from`.
+    pub to: Timestamp,
+    /// The hosts.
+    pub hosts: Vec<Past>,
+}
+
+const SIZE: &str = "SELECT size FROM head";
+const RECEIVED_AT: &str = "SELECT received_at FROM drift_history WHERE seq = $1";
+const DISORDERED: &str = "SELECT x.host_id, min(h.time) FROM out_of_order x \
+     JOIN drift_history h ON h.seq = x.seq WHERE x.seq > $1 GROUP BY x.host_id";
+const LAST_RENAMING: &str = "SELECT coalesce(max(seq), 0) FROM drift_history WHERE kind = 3 AND kind > 1";
+/// The newest deployment of each name before a time, as far as ids know: time, id, content.
+const DEPLOYMENTS: &str = "SELECT g.value, h.time, h.seq, h.content_id FROM json_each($1) g \
+     CROSS JOIN drift_history h ON h.seq = (SELECT d.seq FROM drift_history d \
+        WHERE d.host_id = g.value AND d.source IN (0, 4) AND d.time < $2 AND d.seq <= $3 \
+        ORDER BY d.time DESC, d.seq DESC LIMIT 1)";
+const OTHER_THAN_LEGACY: &str = "SELECT g.value FROM json_each($1) g WHERE EXISTS \
+     (SELECT 1 FROM drift_history h WHERE h.host_id = g.value AND h.source <> 2 \
+      AND h.time < $2 AND h.seq <= $3)";
+
+impl Readers {
+    /// Looks back at the hosts that pass, and asks more about them in the same snapshot.
+    pub async fn look_back<T>(
+        &self,
+        question: Question,
+        passes: impl Fn(&Attributes) -> bool,
+        more: impl AsyncFnOnce(&mut Lookback<'_>, &Self) -> Result<T, sqlx::Error>,
+    ) -> Result<T, LookbackError> {
+        let mut reader = self.acquire(LOOKBACK_DEADLINE).await.map_err(ReadError::from)?;
+        let answer = reader.ask(async |connection| {
+            let mut snapshot = connection.begin().await?;
+            let size: i64 = sqlx::query(SIZE).fetch_one(&mut *snapshot).await?.try_get(0)?;
+            let size = size as u64;
+            if let Some(ahead) = question.as_of.filter(|as_of| *as_of > size) {
+                return Ok(Err(LookbackError::Ahead(ahead, size)));
+            }
+            let mut lookback = Lookback::new(&mut snapshot, question, size).await?;
+            lookback.find_hosts(self, question.as_of.is_none(), passes).await?;
+            let answer = more(&mut lookback, self).await?;
+            snapshot.commit().await?;
+            Ok(Ok(answer))
+        });
+        answer.await?
+    }
+}
+
+impl<'c> Lookback<'c> {
+    async fn new(
+        connection: &'c mut SqliteConnection,
+        question: Question,
+        size: u64,
+    ) -> Result<Self, sqlx::Error> {
+        let now = match question.as_of {
+            None => question.now,
+            Some(0) => Timestamp(0),
+            Some(as_of) => {
+                let query = sqlx::query(RECEIVED_AT).bind(as_of as i64);
+                Timestamp(query.fetch_one(&mut *connection).await?.try_get(0)?)
+            }
+        };
+        Ok(Self {
+            connection,
+            as_of: question.as_of.unwrap_or(size),
+            now,
+            from: question.from.unwrap_or(Timestamp(i64::MIN)),
+            to: question.to.map_or(now, |to| to.min(now)),
+            hosts: Vec::new(),
+        })
+    }
+
+    /// Fills in the hosts: their course and attributes.
+    async fn find_hosts(
+        &mut self,
+        readers: &Readers,
+        live: bool,
+        passes: impl Fn(&Attributes) -> bool,
+    ) -> Result<(), sqlx::Error> {
+        let states = load_states(self.connection, readers.dictionary()).await?;
+        let states: HashMap<i64, HostState> =
+            states.into_iter().map(|state| (state.host_id, state)).collect();
+        let roots = roots(self.connection, self.as_of).await?;
+        let attributes = self.attributes(readers, &roots, &states, live).await?;
+        let chosen = roots.into_iter().zip(attributes).filter(|(_, found)| passes(found));
+        let chosen: Vec<_> = chosen.collect();
+        let disordered = if live { HashMap::new() } else { self.disordered().await? };
+        let renaming: i64 = sqlx::query(LAST_RENAMING).fetch_one(&mut *self.connection).await?.try_get(0)?;
+        let renamed_since = renaming as u64 > self.as_of;
+        for (root, attributes) in chosen {
+            let state = states.get(&root.names.root);
+            let past = match state.filter(|state| !renamed_since || Names::of(state) == root.names) {
+                Some(state) if live => Past::now(attributes, root.names, &state.course),
+                Some(state) => {
+                    let from = root.names.all.iter().filter_map(|name| disordered.get(name)).min();
+                    self.past(readers, attributes, root.names, &state.course, from.copied()).await?
+                }
+                // It has another name by now: what is written down is about both names.
+                None => {
+                    let (course, from) = (Course::default(), Some(Timestamp(i64::MIN)));
+                    self.past(readers, attributes, root.names, &course, from).await?
+                }
+            };
+            if past.course.last > Timestamp(i64::MIN) {
+                self.hosts.push(past);
+            }
+        }
+        Ok(())
+    }
+
+    /// The course as far as ids up to `as_of` know. `disordered`: the earliest time of an entry out of
+    /// order behind them.
+    async fn past(
+        &mut self,
+        readers: &Readers,
+        attributes: Attributes,
+        names: Names,
+        current: &Course,
+        disordered: Option<Timestamp>,
+    ) -> Result<Past, sqlx::Error> {
+        // No entry's time lies behind its arrival.
+        let end = Timestamp(self.now.0.saturating_add(1));
+        let before = disordered.map_or(end, |time| time.min(end));
+        let resumed = if before == Timestamp(i64::MIN) {
+            Course::default()
+        } else {
+            Resume::course(self.connection, &names, current, before, self.as_of).await?
+        };
+        let (mut course, mut since) = (resumed.clone(), Vec::new());
+        if disordered.is_some() {
+            let mut walk = Walk::new(&names, before, end, self.as_of);
+            loop {
+                let page = walk.next(self.connection, readers.dictionary()).await?;
+                if page.is_empty() {
+                    break;
+                }
+                let steps: Vec<_> = page.iter().map(Walked::step).collect();
+                course.fold(&steps, &mut since);
+            }
+        }
+        Ok(Past { attributes, names, course, resumed, since })
+    }
+
+    /// For each name, the earliest time of an entry that came out of order behind `as_of`.
+    async fn disordered(&mut self) -> Result<HashMap<i64, Timestamp>, sqlx::Error> {
+        let query = sqlx::query(DISORDERED).bind(self.as_of as i64);
+        let rows = query.fetch_all(&mut *self.connection).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, Timestamp(row.try_get(1)?)))).collect()
+    }
+
+    /// What each host is at the end of the stretch.
+    async fn attributes(
+        &mut self,
+        readers: &Readers,
+        roots: &[Root],
+        states: &HashMap<i64, HostState>,
+        live: bool,
+    ) -> Result<Vec<Attributes>, sqlx::Error> {
+        if live && self.to == self.now {
+            let bare = |root: &Root| Attributes::bare(root.key.clone());
+            let found = roots.iter().map(|root| match states.get(&root.names.root) {
+                Some(state) => Attributes::of(state),
+                None => bare(root),
+            });
+            return Ok(found.collect());
+        }
+        let names: Vec<i64> = roots.iter().flat_map(|root| root.names.all.iter().copied()).collect();
+        let names = serde_json::to_string(&names).expect("integers are JSON");
+        let ask = |sql: &'static str| {
+            sqlx::query(sql).bind(names.clone()).bind(self.to.0).bind(self.as_of as i64)
+        };
+        let mut newest: HashMap<i64, ((i64, i64), i64)> = HashMap::new();
+        for row in ask(DEPLOYMENTS).fetch_all(&mut *self.connection).await? {
+            newest.insert(row.try_get(0)?, ((row.try_get(1)?, row.try_get(2)?), row.try_get(3)?));
+        }
+        let ids = newest.values().map(|(_, content)| *content);
+        let contents = readers.dictionary().contents(self.connection, ids).await?;
+        let rows = ask(OTHER_THAN_LEGACY).fetch_all(&mut *self.connection).await?;
+        let others: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let others: std::collections::HashSet<i64> = others.into_iter().collect();
+        let of = |root: &Root| {
+            let newest = root.names.all.iter().filter_map(|name| newest.get(name)).max();
+            let content = newest.and_then(|(_, id)| contents.get(id)).cloned();
+            let only_legacy = !root.names.all.iter().any(|name| others.contains(name));
+            Attributes::deployed(root.key.clone(), content.as_deref(), only_legacy)
+        };
+        Ok(roots.iter().map(of).collect())
+    }
+}
+
+impl Past {
+    fn now(attributes: Attributes, names: Names, course: &Course) -> Self {
+        let course = course.clone();
+        Self { attributes, names, resumed: course.clone(), course, since: Vec::new() }
+    }
+
+    /// The host's number.
+    pub fn root(&self) -> i64 {
+        self.names.root
+    }
+
+    /// Where segments that are written down stop being right.
+    fn written_until(&self) -> Timestamp {
+        match self.resumed.open {
+            Some(open) => open.start,
+            None => Timestamp(self.resumed.last.0.saturating_add(1)),
+        }
+    }
+}
+

@@ -1,0 +1,185 @@
+//! The episodes of a look back.
+
+use super::{Lookback, Past};
+use crate::domain::course::{Change, OpenEpisode};
+use crate::domain::report::Source;
+use crate::domain::state::Place;
+use crate::domain::time::Timestamp;
+use crate::store::courses::file_set;
+use serde_json::{Value, json};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One episode, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpisodeRecord {
+    /// Its host's place in [`Lookback::hosts`].
+    pub host: usize,
+    /// Its id, beginning and sums.
+    pub episode: OpenEpisode,
+    /// How it ended.
+    pub closed: Option<Closed>,
+    /// All files seen, sorted.
+    pub files: BTreeSet<String>,
+}
+
+/// How an episode ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The entry that ended it.
+    pub place: Place,
+    /// Its source; `None` if the host was retired.
+    pub source: Option<Source>,
+    /// The commit that was deployed then.
+    pub commit_sha: Option<String>,
+}
+
+// $1: JSON rows of a host's place in the list, its number, and up to when what is written down is
+// right; $2, $3: the stretch. A host's episodes follow each other without overlap.
+const STORED: &str = "SELECT g.value->>0, e.id, e.started_at, e.started_after, e.ended_at, \
+     e.closed_seq, e.closed_by, e.last_drift, e.reports, e.drifted \
+     FROM json_each($1) g CROSS JOIN episode e WHERE e.host_id = g.value->>1 \
+     AND e.started_at <= g.value->>2 AND e.started_at < $3 AND e.started_at >= coalesce(\
+     (SELECT max(p.started_at) FROM episode p WHERE p.host_id = g.value->>1 AND p.started_at <= $2), $2)";
+const FILES: &str = "SELECT x.episode_id, f.paths FROM json_each($1) g \
+     CROSS JOIN episode_files x ON x.episode_id = g.value JOIN file_set f ON f.id = x.file_set_id \
+     WHERE x.seq <= $2";
+/// The commit deployed at a place ($2, $3) of a name.
+const DEPLOYED: &str = "SELECT h.time, h.seq, c.commit_sha FROM drift_history h \
+     JOIN content c ON c.id = h.content_id \
+     WHERE h.host_id = $1 AND h.source IN (0, 4) AND h.time <= $2 AND (h.time < $2 OR h.seq <= $3) \
+     AND h.seq <= $4 ORDER BY h.time DESC, h.seq DESC LIMIT 1";
+
+impl Lookback<'_> {
+    /// The episodes that overlap the stretch, by host and time. An episode that has ended where the
+    /// stretch begins does not overlap it.
+    pub async fn episodes(&mut self) -> Result<Vec<EpisodeRecord>, sqlx::Error> {
+        let mut episodes = self.stored_episodes().await?;
+        self.fill_in_files(&mut episodes).await?;
+        for (host, past) in self.hosts.iter().enumerate() {
+            past.follow(host, &mut episodes);
+        }
+        let (from, to) = (self.from, self.to);
+        episodes.retain(|record| {
+            let start = record.episode.started_at;
+            let ended = record.closed.as_ref().map(|closed| closed.place.time);
+            start < to && ended.is_none_or(|end| end > from || start >= from)
+        });
+        episodes.sort_by_key(|record| (record.host, record.episode.started_at, record.episode.id));
+        Ok(episodes)
+    }
+
+    async fn stored_episodes(&mut self) -> Result<Vec<EpisodeRecord>, sqlx::Error> {
+        let hosts: Vec<Value> = self
+            .hosts
+            .iter()
+            .enumerate()
+            .map(|(at, past)| json!([at, past.root(), past.resumed.last.0]))
+            .collect();
+        let query = sqlx::query(STORED).bind(Value::Array(hosts).to_string());
+        let rows = query.bind(self.from.0).bind(self.to.0).fetch_all(&mut *self.connection).await?;
+        rows.iter().map(|row| self.record(row)).collect()
+    }
+
+    fn record(&self, row: &SqliteRow) -> Result<EpisodeRecord, sqlx::Error> {
+        let time = |column| row.try_get::<Option<i64>, _>(column).map(|t| t.map(Timestamp));
+        let host = row.try_get::<i64, _>(0)? as usize;
+        let known_until = self.hosts[host].resumed.last;
+        let ended = time(4)?.filter(|ended| *ended <= known_until);
+        let closed = match ended {
+            None => None,
+            Some(time) => Some(Closed {
+                place: Place { time, id: row.try_get::<i64, _>(5)? as u64 },
+                source: row.try_get::<Option<i64>, _>(6)?.and_then(Source::from_code),
+                commit_sha: None,
+            }),
+        };
+        Ok(EpisodeRecord {
+            host,
+            episode: OpenEpisode {
+                id: row.try_get::<i64, _>(1)? as u64,
+                started_at: Timestamp(row.try_get(2)?),
+                started_after: time(3)?,
+                last_drift: Timestamp(row.try_get(7)?),
+                reports: row.try_get::<i64, _>(8)? as u64,
+                drifted: row.try_get(9)?,
+            },
+            closed,
+            files: BTreeSet::new(),
+        })
+    }
+
+    async fn fill_in_files(&mut self, episodes: &mut [EpisodeRecord]) -> Result<(), sqlx::Error> {
+        let ids: Vec<u64> = episodes.iter().map(|record| record.episode.id).collect();
+        let query = sqlx::query(FILES).bind(json!(ids).to_string()).bind(self.as_of as i64);
+        let mut files: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
+        for row in query.fetch_all(&mut *self.connection).await? {
+            let seen = file_set(row.try_get::<Option<&str>, _>(1)?)?;
+            files.entry(row.try_get(0)?).or_default().extend(seen.paths().iter().cloned());
+        }
+        for record in episodes {
+            record.files = files.remove(&(record.episode.id as i64)).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Fills in the commits that were deployed when these episodes ended.
+    pub async fn fill_in_commits(
+        &mut self,
+        episodes: &mut [EpisodeRecord],
+    ) -> Result<(), sqlx::Error> {
+        for record in episodes {
+            let Some(closed) = &mut record.closed else { continue };
+            let mut newest: Option<((i64, i64), Option<String>)> = None;
+            for name in &self.hosts[record.host].names.all {
+                let query = sqlx::query(DEPLOYED).bind(*name).bind(closed.place.time.0);
+                let query = query.bind(closed.place.id as i64).bind(self.as_of as i64);
+                let Some(row) = query.fetch_optional(&mut *self.connection).await? else { continue };
+                let place: (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+                if newest.as_ref().is_none_or(|(old, _)| place > *old) {
+                    newest = Some((place, row.try_get(2)?));
+                }
+            }
+            closed.commit_sha = newest.and_then(|(_, commit)| commit);
+        }
+        Ok(())
+    }
+}
+
+impl Past {
+    /// Goes on from what is written down: what was folded since, and how the running episode stands.
+    fn follow(&self, host: usize, episodes: &mut Vec<EpisodeRecord>) {
+        let find = |episodes: &[EpisodeRecord], id| {
+            episodes.iter().rposition(|record| record.host == host && record.episode.id == id)
+        };
+        for change in &self.since {
+            match change {
+                Change::Segment(_) => {}
+                Change::Opened(episode) => episodes.push(EpisodeRecord {
+                    host,
+                    episode: episode.clone(),
+                    closed: None,
+                    files: BTreeSet::new(),
+                }),
+                Change::Seen { episode, files, .. } => {
+                    if let Some(at) = find(episodes, *episode) {
+                        episodes[at].files.extend(files.paths().iter().cloned());
+                    }
+                }
+                Change::Closed(episode, by) => {
+                    if let Some(at) = find(episodes, episode.id) {
+                        episodes[at].episode = episode.clone();
+                        let (place, source) = (by.place, by.source);
+                        episodes[at].closed = Some(Closed { place, source, commit_sha: None });
+                    }
+                }
+            }
+        }
+        if let Some(running) = &self.course.episode
+            && let Some(at) = find(episodes, running.id)
+        {
+            episodes[at].episode = running.clone();
+        }
+    }
+}
