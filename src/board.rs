@@ -83,12 +83,7 @@ impl Board {
 
     /// Puts up what was loaded from the database, and nothing else. `former`: names, their numbers,
     /// and the numbers of the hosts they belong to.
-    pub fn replace(
-        &self,
-        states: Vec<HostState>,
-        former: Vec<(HostKey, i64, i64)>,
-        size: u64,
-    ) {
+    pub fn replace(&self, states: Vec<HostState>, former: Vec<(HostKey, i64, i64)>, size: u64) {
         let names: BTreeMap<i64, &HostKey> =
             states.iter().map(|state| (state.host_id, &state.key)).collect();
         let former = former.into_iter().filter_map(|(name, host_id, root)| {

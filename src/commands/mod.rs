@@ -12,9 +12,7 @@ pub mod verify;
 use crate::board::Board;
 use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
-use crate::store::{
-    Dictionary, Location, OpenError, Readers, bring_up_to_date, create_or_check,
-};
+use crate::store::{Dictionary, Location, OpenError, Readers, bring_up_to_date, create_or_check};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 

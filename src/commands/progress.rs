@@ -9,7 +9,8 @@ pub struct Bar {
 
 /// A bar over entries of the history.
 pub fn bar(doing: &'static str) -> Bar {
-    let template = format!("{doing}: {{bar:40}} {{human_pos}} of {{human_len}} entries, {{eta}} left");
+    let template =
+        format!("{doing}: {{bar:40}} {{human_pos}} of {{human_len}} entries, {{eta}} left");
     let bar = ProgressBar::hidden();
     let bar = match ProgressStyle::with_template(&template) {
         Ok(style) => bar.with_style(style),

@@ -172,8 +172,8 @@ impl Course {
             after.hear(step);
         }
         let status_before = self.status;
-        let changed = after.status != self.status || after.files != self.files;
-        self.cut(time, retired.is_some() || changed, changes);
+        let differs = after.status != self.status || after.files != self.files;
+        self.cut(time, retired.is_some() || differs, changes);
         for step in group {
             self.fold_episode(step, status_before, changes);
         }
@@ -199,7 +199,7 @@ impl Course {
     }
 
     /// Ends what ends before or at a time at which an entry stands.
-    fn cut(&mut self, time: Timestamp, changed: bool, changes: &mut Vec<Change>) {
+    fn cut(&mut self, time: Timestamp, differs: bool, changes: &mut Vec<Change>) {
         let Some(open) = self.open else { return };
         if time > self.good_until {
             let silence = self.good_until;
@@ -213,7 +213,7 @@ impl Course {
                 reports: 0,
             }));
             self.open = Some(OpenSegment { start: time, reports: 0 });
-        } else if changed {
+        } else if differs {
             self.end(open, time, changes);
             self.open = Some(OpenSegment { start: time, reports: 0 });
         } else if midnight(time) > midnight(self.last) {
@@ -237,12 +237,7 @@ impl Course {
     }
 
     /// `status_before`: what was in force before everything that has this time.
-    fn fold_episode(
-        &mut self,
-        step: &Step<'_>,
-        status_before: Status,
-        changes: &mut Vec<Change>,
-    ) {
+    fn fold_episode(&mut self, step: &Step<'_>, status_before: Status, changes: &mut Vec<Change>) {
         let Place { time, id } = step.place;
         let files_before = self.files.clone();
         match (step.kind, step.content.status) {
@@ -256,21 +251,23 @@ impl Course {
                 self.close(step, status_before, changes);
                 self.last_synced = Some(time);
             }
-            (_, Some(Status::OutOfSync)) => match &mut self.episode {
-                Some(episode) => episode.last_drift = time,
-                None => {
+            (_, Some(Status::OutOfSync)) => {
+                let started_after = self.last_synced;
+                let episode = self.episode.get_or_insert_with(|| {
+                    let (started_at, last_drift) = (time, time);
                     let episode = OpenEpisode {
                         id,
-                        started_at: time,
-                        started_after: self.last_synced,
+                        started_at,
+                        started_after,
                         reports: 0,
                         drifted: 0,
-                        last_drift: time,
+                        last_drift,
                     };
                     changes.push(Change::Opened(episode.clone()));
-                    self.episode = Some(episode);
-                }
-            },
+                    episode
+                });
+                episode.last_drift = time;
+            }
             _ => {}
         }
         self.hear(step);

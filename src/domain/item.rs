@@ -5,6 +5,7 @@ use super::line::{Entry, hex, leaf_hash};
 use super::report::{Source, ValidationStatus};
 use super::time::Timestamp;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The CSV columns, in order.
 pub const CSV_COLUMNS: [&str; 38] = [
@@ -166,15 +167,10 @@ impl CsvItems {
         self.writer.write_field(cell).expect("writing to memory");
     }
 
-    /// A cell with a sender's text: guarded against being run as a formula.
+    /// A cell with a sender's text.
     fn text(&mut self, cell: Option<&str>) {
         let cell = cell.unwrap_or_default();
-        let dangerous = cell.starts_with(['=', '+', '-', '@', '\'', '\t', '\r']);
-        if dangerous && !self.raw {
-            self.plain(&format!("'{cell}"));
-        } else {
-            self.plain(cell);
-        }
+        if self.raw { self.plain(cell) } else { self.plain(&guarded(cell)) }
     }
 
     fn time(&mut self, time: Option<Timestamp>) {
@@ -198,6 +194,12 @@ impl CsvItems {
         }
         self.writer.write_field(&self.scratch).expect("writing to memory");
     }
+}
+
+/// A text for a cell of a spreadsheet: guarded by one leading `'` against being run as a formula.
+pub fn guarded(cell: &str) -> Cow<'_, str> {
+    let dangerous = cell.starts_with(['=', '+', '-', '@', '\'', '\t', '\r']);
+    if dangerous { format!("'{cell}").into() } else { cell.into() }
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ pub struct Period {
 
 /// Why a text is not a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a period; allowed: a year (2026), a quarter (2026-Q3), a month (2026-07), from 1970 to 9999")]
+#[error(
+    "is not a period; allowed: a year (2026), a quarter (2026-Q3), a month (2026-07), from 1970 to 9999"
+)]
 pub struct PeriodError;
 
 impl Period {
@@ -108,7 +110,8 @@ mod tests {
         {
             assert_eq!(Period::parse(text), Err(PeriodError), "{text}");
         }
-        for text in ["Q3-2026", "2026Q3", "+026", "2026-+1", "2026-Q", "２０２６", "2026-Q३"] {
+        for text in ["Q3-2026", "2026Q3", "+026", "2026-+1", "2026-Q", "２０２６", "2026-Q३"]
+        {
             assert_eq!(Period::parse(text), Err(PeriodError), "{text}");
         }
     }

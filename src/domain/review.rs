@@ -198,8 +198,8 @@ impl Tally {
     fn add_drift(&mut self, drift: &Drift, bounds: Bounds) {
         self.episodes += u64::from(bounds.holds(drift.started_at));
         let ended_within = drift.ended_at.filter(|end| bounds.holds(*end));
-        let open_at_end = drift.started_at < bounds.to
-            && drift.ended_at.is_none_or(|end| end >= bounds.to);
+        let open_at_end =
+            drift.started_at < bounds.to && drift.ended_at.is_none_or(|end| end >= bounds.to);
         self.open_episodes += u64::from(open_at_end);
         if let Some(end) = ended_within.filter(|_| drift.repaired) {
             self.repaired += 1;
@@ -238,7 +238,8 @@ impl Tally {
         self.hosts += 1;
         for stretch in &host.stretches {
             let micros = i128::from(stretch.micros);
-            let differs = || stretch.files.paths().binary_search_by(|p| p.as_str().cmp(path)).is_ok();
+            let differs =
+                || stretch.files.paths().binary_search_by(|p| p.as_str().cmp(path)).is_ok();
             match stretch.kind() {
                 Kind::NotMeasured => self.not_measured += micros,
                 Kind::Drifted if differs() => {

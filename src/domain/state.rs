@@ -107,8 +107,8 @@ pub struct Surroundings {
 /// behind it. Built from the history and from entries still on their way into it, in any order.
 #[derive(Debug, Clone, Default)]
 pub struct Neighbours {
-    /// Whether any report comes before.
-    pub exists: bool,
+    /// A report before; the newest, if there is a retirement before too.
+    pub reported: Option<Place>,
     /// The newest status before.
     pub status: Option<Word<Status>>,
     /// The newest content before that speaks of files.
@@ -117,9 +117,49 @@ pub struct Neighbours {
     pub drifting: Option<Word<bool>>,
     /// The first `out_of_sync` report behind.
     pub next_drift: Option<Place>,
+    /// The newest retirement before.
+    pub retired: Option<Place>,
+}
+
+/// What only the history knows of a place's surroundings: what to look up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the fields are those of Neighbours")]
+#[expect(clippy::struct_excessive_bools, reason = "independent questions")]
+pub struct Unknown {
+    pub reported: bool,
+    pub status: bool,
+    pub files: bool,
+    pub drifting: bool,
+    pub next_drift: bool,
+    pub retired: bool,
+}
+
+impl Unknown {
+    /// Whether there is anything to look up.
+    pub fn is_any(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl Neighbours {
+    /// Takes in what was found elsewhere.
+    pub fn merge(&mut self, found: Self) {
+        fn newer<T>(known: &mut Option<Word<T>>, found: Option<Word<T>>) {
+            if let Some(found) = found {
+                set_newer(known, found.place, || found.value);
+            }
+        }
+        self.reported = self.reported.max(found.reported);
+        newer(&mut self.status, found.status);
+        newer(&mut self.files, found.files);
+        newer(&mut self.drifting, found.drifting);
+        self.retired = self.retired.max(found.retired);
+        self.next_drift = match (self.next_drift, found.next_drift) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
     /// Takes in one more entry of the host, seen from the place `at`.
     pub fn take_in(&mut self, at: Place, place: Place, source: Source, content: &Arc<Content>) {
         if place > at {
@@ -128,7 +168,7 @@ impl Neighbours {
             }
             return;
         }
-        self.exists = true;
+        self.reported = self.reported.max(Some(place));
         if speaks_of_files(source, content) {
             set_newer(&mut self.files, place, || content.clone());
         }
@@ -142,12 +182,15 @@ impl Neighbours {
 
     /// The answer the fold asks for.
     pub fn surroundings(self) -> Surroundings {
+        fn since<T>(word: Option<Word<T>>, retired: Option<Place>) -> Option<T> {
+            word.filter(|word| Some(word.place) > retired).map(|word| word.value)
+        }
         Surroundings {
             before: Before {
-                exists: self.exists,
-                status: self.status.map(|word| word.value),
-                files: self.files.map(|word| word.value),
-                drift_open: self.drifting.is_some_and(|word| word.value),
+                exists: self.reported > self.retired,
+                status: since(self.status, self.retired),
+                files: since(self.files, self.retired),
+                drift_open: since(self.drifting, self.retired).unwrap_or(false),
             },
             next_drift: self.next_drift,
         }
@@ -218,6 +261,41 @@ impl HostState {
             && self.drifted.is_some_and(|drifted| drifted > place)
     }
 
+    /// What the registers know of the surroundings of a place, and what must be looked up: a register
+    /// whose word lies before the place is the answer itself.
+    pub fn neighbours(&self, report: &Report, at: Place) -> (Neighbours, Unknown) {
+        fn before<T: Clone>(word: Option<&Word<T>>, at: Place) -> (Option<Word<T>>, bool) {
+            let known = word.filter(|word| word.place < at).cloned();
+            let unknown = word.is_some() && known.is_none();
+            (known, unknown)
+        }
+        let drifts = |place: Option<Place>, value| place.map(|place| Word { place, value });
+        let (synced, drifted) = (drifts(self.synced, false), drifts(self.drifted, true));
+        let newest = if self.drifted > self.synced { drifted } else { synced };
+        let (status, status_unknown) = before(self.status.as_ref(), at);
+        let (files, files_unknown) = before(self.files.as_ref(), at);
+        let (drifting, drifting_unknown) = before(newest.as_ref(), at);
+        let retired = self.retired.filter(|retired| *retired < at);
+        let known = Neighbours {
+            reported: (self.first_time < at.time && self.retired.is_none())
+                .then_some(Place { time: self.first_time, id: 0 }),
+            status,
+            files,
+            drifting,
+            next_drift: None,
+            retired,
+        };
+        let unknown = Unknown {
+            reported: self.first_time == at.time || self.retired.is_some(),
+            status: status_unknown,
+            files: files_unknown,
+            drifting: drifting_unknown,
+            next_drift: self.needs_next_drift(report, at),
+            retired: self.retired.is_some() && retired.is_none(),
+        };
+        (known, unknown)
+    }
+
     /// Judges and folds a further report. `around` must be given exactly when the report
     /// [is out of order](HostState::is_out_of_order).
     pub fn add(
@@ -247,8 +325,8 @@ impl HostState {
     fn now_in_force(&self) -> Before {
         Before {
             exists: !self.is_retired(),
-            status: self.since_retired(&self.status).copied(),
-            files: self.since_retired(&self.files).cloned(),
+            status: self.since_retired(self.status.as_ref()).copied(),
+            files: self.since_retired(self.files.as_ref()).cloned(),
             drift_open: self.drift_start.is_some(),
         }
     }
@@ -264,8 +342,8 @@ impl HostState {
         self.retired.is_some_and(|retired| retired > self.newest.place)
     }
 
-    fn since_retired<'w, T>(&self, word: &'w Option<Word<T>>) -> Option<&'w T> {
-        let word = word.as_ref().filter(|word| Some(word.place) > self.retired)?;
+    fn since_retired<'w, T>(&self, word: Option<&'w Word<T>>) -> Option<&'w T> {
+        let word = word.filter(|word| Some(word.place) > self.retired)?;
         Some(&word.value)
     }
 
@@ -319,7 +397,9 @@ impl HostState {
         match status {
             Status::OutOfSync => {
                 self.drifted = self.drifted.max(Some(place));
-                if Some(place) > self.undrifted() && self.drift_start.is_none_or(|start| place < start) {
+                if Some(place) > self.undrifted()
+                    && self.drift_start.is_none_or(|start| place < start)
+                {
                     self.drift_start = Some(place);
                 }
             }
@@ -336,17 +416,17 @@ impl HostState {
 
     /// The status in force; `unknown` if nobody has said any.
     pub fn status_in_force(&self) -> Status {
-        self.since_retired(&self.status).copied().unwrap_or(Status::Unknown)
+        self.since_retired(self.status.as_ref()).copied().unwrap_or(Status::Unknown)
     }
 
     /// The content whose files are in force.
     pub fn files_in_force(&self) -> Option<&Content> {
-        self.since_retired(&self.files).map(|content| &**content)
+        self.since_retired(self.files.as_ref()).map(|content| &**content)
     }
 
     /// The count declared by the report that last said status or files (v1's `drift_count`).
     pub fn declared_count(&self) -> Option<u32> {
-        self.since_retired(&self.word).and_then(|content| content.declared_count)
+        self.since_retired(self.word.as_ref()).and_then(|content| content.declared_count)
     }
 
     /// Whether only v1 clients have reported this host.
@@ -364,12 +444,7 @@ impl HostState {
 
     /// The course that belongs to these registers: its running segment and the sums of its running
     /// episode are not among them.
-    pub fn derive_course(
-        &self,
-        open: Option<OpenSegment>,
-        reports: u64,
-        drifted: i64,
-    ) -> Course {
+    pub fn derive_course(&self, open: Option<OpenSegment>, reports: u64, drifted: i64) -> Course {
         let episode = self.drift_start.map(|start| OpenEpisode {
             id: start.id,
             started_at: start.time,

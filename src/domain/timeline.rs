@@ -36,7 +36,9 @@ pub fn join(segments: Vec<Segment>, open: bool) -> Vec<TimelineRow> {
         let micros = segment.end.0 - segment.start.0;
         match rows.last_mut() {
             Some(last)
-                if last.end == Some(segment.start) && last.status == status && last.files == files =>
+                if last.end == Some(segment.start)
+                    && last.status == status
+                    && last.files == files =>
             {
                 last.end = Some(segment.end);
                 last.micros += micros;
@@ -153,7 +155,15 @@ mod tests {
         let rows = [row(5, 12, Some(Status::OutOfSync)), row(12, 31, Some(Status::Synced))];
         let shown: Vec<_> = buckets(&rows, 10 * SECOND, |_| 7)
             .into_iter()
-            .map(|r| (r.time.0 / SECOND, r.end.unwrap().0 / SECOND, r.micros / SECOND, r.status, r.reports))
+            .map(|r| {
+                (
+                    r.time.0 / SECOND,
+                    r.end.unwrap().0 / SECOND,
+                    r.micros / SECOND,
+                    r.status,
+                    r.reports,
+                )
+            })
             .collect();
         assert_eq!(
             shown,
@@ -187,10 +197,16 @@ mod tests {
             reports: 2,
         };
         let rows = join(
-            vec![segment(0, 10, false), segment(10, 20, false), segment(20, 25, true), segment(30, 40, false)],
+            vec![
+                segment(0, 10, false),
+                segment(10, 20, false),
+                segment(20, 25, true),
+                segment(30, 40, false),
+            ],
             true,
         );
-        let shown: Vec<_> = rows.iter().map(|r| (r.time.0, r.end.map(|e| e.0), r.micros, r.reports)).collect();
+        let shown: Vec<_> =
+            rows.iter().map(|r| (r.time.0, r.end.map(|e| e.0), r.micros, r.reports)).collect();
         assert_eq!(shown, [(0, Some(20), 20, 4), (20, Some(25), 5, 2), (30, None, 10, 2)]);
         assert_eq!(rows[1].status, None);
     }

@@ -1,10 +1,10 @@
 //! Wire types: what answers look like. They borrow from the domain and live for one answer.
 
 use crate::domain::line::hex;
-use crate::domain::report::{Source, Status, ValidationStatus};
+use crate::domain::report::{Source, Status, Transition, ValidationStatus};
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
-use crate::recorder::Receipt;
+use crate::recorder::{ActReceipt, Receipt};
 use crate::store::Rejection;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -173,6 +173,20 @@ impl<'a> ReportReceipt<'a> {
             late: receipt.judgement.late,
             transition: receipt.judgement.transition.word(),
             drift_since: receipt.state.drift_start.map(|place| place.time),
+        }
+    }
+
+    /// The receipt of an act.
+    pub fn of_act(receipt: &ActReceipt, origin: &'a str) -> Self {
+        let state = receipt.state.as_ref();
+        Self {
+            id: receipt.id.to_string(),
+            origin,
+            hash: hex(&receipt.hash),
+            duplicate: false,
+            late: false,
+            transition: Transition::None.word(),
+            drift_since: state.and_then(|state| Some(state.drift_start?.time)),
         }
     }
 }

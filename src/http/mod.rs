@@ -6,9 +6,11 @@
 mod body;
 mod dto;
 pub mod history;
+mod hosts;
 mod legacy;
 mod openapi;
 mod params;
+pub mod past;
 mod prepared;
 mod problem;
 mod reports;
@@ -103,6 +105,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
         at("/rejections").get(status::rejections),
         at("/history").get(history::all),
         at("/history/{server_group}/{host}").get(history::of_host),
+        at("/timeline").get(past::timeline::timeline),
+        at("/episodes").get(past::episodes::list),
+        at("/episodes/{id}").get(past::episodes::one),
+        at("/annotations").get(past::episodes::annotations),
+        at("/reviews").get(past::reviews::of_stretch),
+        at("/reviews/{period}").get(past::reviews::of_period),
+        at("/hosts/{server_group}/{host}/retire").post(hosts::retire),
+        at("/hosts/{server_group}/{host}/alias").post(hosts::alias),
         at("/api-docs/openapi.json").get(openapi::serve),
         at("/swagger-ui").get(openapi::redirect_to_ui),
         at("/swagger-ui/{file:.*}").get(openapi::swagger_ui),

@@ -1,10 +1,12 @@
 //! The OpenAPI document, generated from the handlers, and Swagger UI on top of it.
 
+pub mod past;
 pub mod shapes;
 
+use super::past::{episodes, reviews, timeline};
 use super::problem::{FieldProblem, NearName, Problem, ProblemBody};
 use super::respond::{JSON, Prepared};
-use super::{dto, history, legacy, reports, status, system};
+use super::{dto, history, hosts, legacy, reports, status, system};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use shapes::{
@@ -29,6 +31,9 @@ use utoipa_swagger_ui::Config;
         reports::pipeline, reports::cron, reports::legacy,
         status::all, status::of_group, status::of_host, status::summary, status::rejections,
         history::all, history::of_host,
+        timeline::timeline, episodes::list, episodes::one, episodes::annotations,
+        reviews::of_stretch, reviews::of_period,
+        hosts::retire, hosts::alias,
         legacy::current,
         serve, redirect_to_ui,
     ),
@@ -37,11 +42,17 @@ use utoipa_swagger_ui::Config;
         dto::V1File<'_>, dto::Counts, dto::RejectionRow, dto::Health, dto::Index<'_>,
         dto::ReportReceipt<'_>, HistoryPage, HistoryItem, PipelineReport, CronReport, V1Report,
         ReportedFile, FileObject, PipelineBody, CronBody, V1Body,
+        timeline::TimelineItem<'_>, episodes::EpisodeItem<'_>, episodes::EpisodePage<'_>,
+        episodes::Annotation, episodes::Superseded, reviews::Review, past::ReviewItem,
+        past::ReviewTotals, hosts::ActAnswer<'_>, hosts::RetireBody, hosts::AliasBody,
+        hosts::FormerName,
     )),
     tags(
         (name = "reports", description = "Pipelines and checks write"),
         (name = "status", description = "The current state of every server"),
         (name = "history", description = "Everything that was ever reported"),
+        (name = "reviews", description = "What became of the servers over time"),
+        (name = "hosts", description = "What people say about a server"),
         (name = "v1", description = "What v1 clients and dashboards know"),
         (name = "system", description = "The server itself"),
     ),

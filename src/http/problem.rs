@@ -136,6 +136,12 @@ impl Problem {
         Self { errors: errors.into_iter().map(field).collect(), ..problem }
     }
 
+    /// 409: the host is not in the state for this.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        let title = "The host is not in the state for this";
+        Self::new(StatusCode::CONFLICT, "conflict", title, detail)
+    }
+
     /// 404: no such host.
     pub fn unknown_host(key: &HostKey, near: Vec<HostKey>) -> Self {
         let detail = format!("There is no host {:?} in group {:?}", &*key.host, &*key.server_group);
@@ -184,6 +190,36 @@ impl Problem {
             "There is nothing at this path",
             "There is nothing at this path; / lists what there is",
         )
+    }
+
+    /// 404: the host has another name now.
+    pub fn renamed(key: &HostKey, now: &HostKey) -> Self {
+        let detail = format!(
+            "{}/{} is called {}/{} now",
+            key.server_group, key.host, now.server_group, now.host
+        );
+        Self::not_known(detail, vec![now.clone()])
+    }
+
+    /// 404: the host is retired.
+    pub fn retired(key: &HostKey) -> Self {
+        let (group, host) = (&key.server_group, &key.host);
+        let detail = format!("{group}/{host} is retired; its history is at /history and /timeline");
+        Self::not_known(detail, Vec::new())
+    }
+
+    /// 404: the host was not there at that time.
+    pub fn not_then(key: &HostKey) -> Self {
+        let (group, host) = (&key.server_group, &key.host);
+        let detail = format!("{group}/{host} had not reported then, or was retired");
+        Self::not_known(detail, Vec::new())
+    }
+
+    /// 404: no report of this id has opened a drift.
+    pub fn no_such_episode() -> Self {
+        let title = "No episode has or had this id";
+        let detail = "No report of this id has opened a drift; /episodes lists those that have";
+        Self::new(StatusCode::NOT_FOUND, "unknown-episode", title, detail)
     }
 
     /// 405 with `Allow`.

@@ -140,10 +140,7 @@ async fn record(
     let keys: Vec<HostKey> = reports.iter().map(|report| report.key.clone()).collect();
     let submission = Submission {
         reports,
-        sender: Arc::new(Sender {
-            reported_by: None,
-            remote_address: remote_address(request, &state.rules.trusted_proxies),
-        }),
+        sender: sender(request, state),
         create_hosts,
         key,
         bytes: body.len(),
@@ -285,6 +282,12 @@ async fn reject(
     };
     state.recorder.reject(subjects.into_iter().map(rejection).collect()).await;
     problem
+}
+
+/// Who hands this request in.
+pub(super) fn sender(request: &HttpRequest, state: &AppState) -> Arc<Sender> {
+    let remote_address = remote_address(request, &state.rules.trusted_proxies);
+    Arc::new(Sender { reported_by: None, remote_address })
 }
 
 /// The client's address: the peer's, or, behind trusted proxies, the nearest address in

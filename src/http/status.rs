@@ -5,21 +5,56 @@ use super::openapi::shapes::StatusParams;
 use super::params::{Params, host_key, segments};
 use super::problem::{Problem, ProblemBody};
 use super::{AppState, respond};
-use crate::domain::names::near;
+use crate::domain::names::{HostKey, near};
 use crate::domain::report::Status;
+use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
-use crate::store::REJECTIONS_KEPT;
+use crate::store::{Question, REJECTIONS_KEPT};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Showing the present to somebody who asked for the past would be worse than an error.
-fn refuse_travel_in_time(params: &mut Params) {
-    for name in ["at", "known_at"] {
-        if params.one(name).is_some() {
-            params.error(name, "is not in this version; /history has everything that was reported");
+/// A time in the past to look at, and what was known when.
+#[derive(Debug, Clone, Copy, Default)]
+struct Travel {
+    at: Option<Timestamp>,
+    known_at: Option<Timestamp>,
+}
+
+impl Travel {
+    /// The parameters `at` and `known_at`. `named`: the path names a group.
+    fn of(params: &mut Params, hosts: &HostFilter, now: Timestamp, named: bool) -> Self {
+        let mut time = |name| {
+            let text = params.one(name)?;
+            match Timestamp::parse_bound(&text, now) {
+                Ok(time) if time <= now => return Some(time),
+                Ok(_) => params.error(name, format!("lies in the future; now is {now}")),
+                Err(error) => params.error(name, error.to_string()),
+            }
+            None
+        };
+        let (at, known_at) = (time("at"), time("known_at"));
+        if known_at.is_some() && !named && !hosts.names_some() {
+            params.error("known_at", "needs a server_group or a host: it folds their reports anew");
         }
+        Self { at: at.or(known_at), known_at }
+    }
+
+    /// The states as they were then.
+    async fn states(
+        self,
+        app: &AppState,
+        filter: &StatusFilter,
+        at: Timestamp,
+    ) -> Result<Vec<Arc<HostState>>, Problem> {
+        let Self { known_at, .. } = self;
+        let question = Question { at: Some(at), known_at, ..Question::now(app.now()) };
+        let passes = |found: &_| filter.host.matches_attributes(found);
+        let readers = &app.readers;
+        let states = readers.look_back(question, passes, async |past| past.states(readers).await);
+        let states = states.await?.into_iter();
+        Ok(states.filter(|state| filter.matches(state, at)).map(Arc::new).collect())
     }
 }
 
@@ -27,7 +62,7 @@ fn refuse_travel_in_time(params: &mut Params) {
 pub const HOST_FILTERS: [&str; 6] =
     ["server_group", "host", "environment", "server_type", "repo_name", "project_name"];
 /// Names a 404 proposes.
-const NEAR_MAX: usize = 5;
+pub(super) const NEAR_MAX: usize = 5;
 
 /// The filters of `/status` and `/summary`, on current rows.
 #[derive(Debug, Default)]
@@ -35,6 +70,7 @@ struct StatusFilter {
     host: HostFilter,
     statuses: Vec<Status>,
     stale: Vec<bool>,
+    travel: Travel,
 }
 
 /// Filters on what a host is.
@@ -59,6 +95,11 @@ impl HostFilter {
         self
     }
 
+    /// Whether it names groups or hosts.
+    fn names_some(&self) -> bool {
+        self.0.iter().any(|(name, _)| matches!(*name, "server_group" | "host"))
+    }
+
     /// Whether every host passes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -66,8 +107,25 @@ impl HostFilter {
 
     /// Whether a host passes.
     pub fn matches(&self, state: &HostState) -> bool {
+        self.passes(|name| attribute(state, name))
+    }
+
+    /// Whether what a host was passes.
+    pub fn matches_attributes(&self, found: &Attributes) -> bool {
+        self.passes(|name| match name {
+            "server_group" => Some(&found.key.server_group),
+            "host" => Some(&found.key.host),
+            "repo_name" => found.repo_name.as_deref(),
+            "environment" => found.environment.as_deref(),
+            "server_type" => found.server_type.as_deref(),
+            "project_name" => found.project_name.as_deref(),
+            _ => None,
+        })
+    }
+
+    fn passes<'v>(&self, value_of: impl Fn(&str) -> Option<&'v str>) -> bool {
         self.0.iter().all(|(name, values)| {
-            attribute(state, name).is_some_and(|value| values.iter().any(|wanted| wanted == value))
+            value_of(name).is_some_and(|value| values.iter().any(|wanted| wanted == value))
         })
     }
 }
@@ -87,19 +145,23 @@ fn attribute<'a>(state: &'a HostState, name: &str) -> Option<&'a str> {
 }
 
 impl StatusFilter {
-    fn of(params: &mut Params) -> Self {
-        refuse_travel_in_time(params);
+    fn of(params: &mut Params, now: Timestamp, named: bool) -> Self {
+        let host = HostFilter::of(params);
         let statuses = params.words("status", Status::WORDS);
         let stale = params.words("stale", &["0", "1", "false", "true"]);
         Self {
-            host: HostFilter::of(params),
+            travel: Travel::of(params, &host, now, named),
+            host,
             statuses: statuses.into_iter().map(|at| Status::ALL[at]).collect(),
             stale: stale.into_iter().map(|at| at % 2 == 1).collect(),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.host.is_empty() && self.statuses.is_empty() && self.stale.is_empty()
+        self.host.is_empty()
+            && self.statuses.is_empty()
+            && self.stale.is_empty()
+            && self.travel.at.is_none()
     }
 
     fn matches(&self, state: &HostState, now: Timestamp) -> bool {
@@ -108,9 +170,14 @@ impl StatusFilter {
             && self.host.matches(state)
     }
 
-    fn hosts(&self, app: &AppState, now: Timestamp) -> Vec<Arc<HostState>> {
-        let board = app.board.read();
-        board.present().filter(|state| self.matches(state, now)).cloned().collect()
+    /// The hosts that pass, and the time at which they are looked at.
+    async fn hosts(&self, app: &AppState) -> Result<(Timestamp, Vec<Arc<HostState>>), Problem> {
+        if let Some(at) = self.travel.at {
+            return Ok((at, self.travel.states(app, self, at).await?));
+        }
+        let (now, board) = (app.now(), app.board.read());
+        let hosts = board.present().filter(|state| self.matches(state, now)).cloned().collect();
+        Ok((now, hosts))
     }
 }
 
@@ -131,12 +198,12 @@ pub async fn all(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpR
         return Ok(app.status.body(&app.board, now).answer(&request, respond::JSON));
     }
     let mut params = Params::of(&request)?;
-    let filter = StatusFilter::of(&mut params);
+    let filter = StatusFilter::of(&mut params, now, false);
     params.check()?;
     if filter.is_empty() {
         return Ok(app.status.body(&app.board, now).answer(&request, respond::JSON));
     }
-    Ok(rows(&request, &filter, &app, now))
+    rows(&request, &filter, &app).await
 }
 
 /// The state of one group's servers
@@ -156,21 +223,20 @@ pub async fn of_group(
     let segments = segments(&request)?;
     let group = segments.get(1).ok_or_else(Problem::no_such_path)?;
     let mut params = Params::of(&request)?;
-    let mut filter = StatusFilter::of(&mut params);
+    let mut filter = StatusFilter::of(&mut params, app.now(), true);
     params.check()?;
     filter.host = filter.host.with("server_group", group);
-    Ok(rows(&request, &filter, &app, app.now()))
+    rows(&request, &filter, &app).await
 }
 
-fn rows(
+async fn rows(
     request: &HttpRequest,
     filter: &StatusFilter,
     app: &AppState,
-    now: Timestamp,
-) -> HttpResponse {
-    let hosts = filter.hosts(app, now);
+) -> Result<HttpResponse, Problem> {
+    let (now, hosts) = filter.hosts(app).await?;
     let rows: Vec<StatusRow> = hosts.iter().map(|state| StatusRow::of(state, now)).collect();
-    respond::json(request, &rows)
+    Ok(respond::json(request, &rows))
 }
 
 /// The state of one server
@@ -191,13 +257,31 @@ pub async fn of_host(
 ) -> Result<HttpResponse, Problem> {
     let key = host_key(&request)?;
     let mut params = Params::of(&request)?;
-    refuse_travel_in_time(&mut params);
+    let host = HostFilter::default();
+    let host = host.with("server_group", &key.server_group).with("host", &key.host);
+    let travel = Travel::of(&mut params, &host, app.now(), true);
     params.check()?;
-    if let Some((_, state)) = app.board.find(&key).filter(|(_, state)| state.key == key) {
-        Ok(respond::json(&request, &StatusRow::of(&state, app.now())))
-    } else {
-        let near = near(&key, app.board.read().hosts.keys(), NEAR_MAX);
-        Err(Problem::unknown_host(&key, near))
+    let filter = StatusFilter { host, travel, ..StatusFilter::default() };
+    if travel.at.is_some() {
+        let (at, states) = filter.hosts(&app).await?;
+        let Some(state) = states.first() else { return Err(absent(&app, &key)) };
+        return Ok(respond::json(&request, &StatusRow::of(state, at)));
+    }
+    let found = app.board.find(&key).filter(|(_, state)| state.key == key && !state.is_retired());
+    match found {
+        Some((_, state)) => Ok(respond::json(&request, &StatusRow::of(&state, app.now()))),
+        None => Err(absent(&app, &key)),
+    }
+}
+
+/// Why a host has no row.
+fn absent(app: &AppState, key: &HostKey) -> Problem {
+    let board = app.board.read();
+    match board.find(key) {
+        Some((_, state)) if state.key != *key => Problem::renamed(key, &state.key),
+        Some((_, state)) if state.is_retired() => Problem::retired(key),
+        Some(_) => Problem::not_then(key),
+        None => Problem::unknown_host(key, near(key, board.hosts.keys(), NEAR_MAX)),
     }
 }
 
@@ -217,7 +301,7 @@ pub async fn summary(
     app: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&request)?;
-    let filter = StatusFilter::of(&mut params);
+    let filter = StatusFilter::of(&mut params, app.now(), false);
     let group_by = params.one("group_by");
     let group_by = group_by.and_then(|name| {
         let known = HOST_FILTERS.into_iter().find(|known| *known == name);
@@ -227,9 +311,9 @@ pub async fn summary(
         known
     });
     params.check()?;
-    let now = app.now();
+    let (now, hosts) = filter.hosts(&app).await?;
     let mut groups: BTreeMap<Option<String>, Counts> = BTreeMap::new();
-    for state in filter.hosts(&app, now) {
+    for state in hosts {
         let key = group_by.and_then(|name| attribute(&state, name)).map(str::to_owned);
         groups.entry(key).or_default().add(&state, now);
     }

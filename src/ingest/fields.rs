@@ -247,17 +247,14 @@ impl<'a> Fields<'a> {
             self.error(name, format!("names {} files; at most {FILES_MAX} fit", list.len()));
             return None;
         }
-        let mut files = Vec::with_capacity(list.len());
+        let (count, mut files) = (list.len(), Vec::with_capacity(list.len()));
         for (at, element) in list.into_iter().enumerate() {
             match self.file(name, at, element) {
                 Ok(file) => files.push(file),
-                Err(message) => {
-                    self.error(&format!("{name}[{at}]"), message);
-                    return None;
-                }
+                Err(message) => self.error(&format!("{name}[{at}]"), message),
             }
         }
-        Some(files)
+        (files.len() == count).then_some(files)
     }
 
     fn file(&mut self, list: &str, at: usize, element: Json) -> Result<ChangedFile, String> {
@@ -316,23 +313,26 @@ impl<'a> Fields<'a> {
             );
             return None;
         }
-        let mut labels = Vec::with_capacity(object.len());
+        let (count, mut labels) = (object.len(), Vec::with_capacity(object.len()));
         for (name, value) in object {
-            let Json::Text(value) = value else {
-                self.error("labels", format!("{name:?} must be a string, not {value}"));
-                return None;
-            };
+            let shown: String = name.chars().take(LABEL_NAME_MAX_CHARS).collect();
             if !(1..=LABEL_NAME_MAX_CHARS).contains(&name.chars().count()) {
-                self.error("labels", "a name must have 1 to 63 characters");
-                return None;
+                self.error("labels", format!("the name {shown:?} must have 1 to 63 characters"));
+                continue;
             }
-            if !(1..=LABEL_VALUE_MAX_CHARS).contains(&value.chars().count()) {
-                self.error("labels", format!("{name:?} must have 1 to 255 characters"));
-                return None;
+            match value {
+                Json::Text(value)
+                    if (1..=LABEL_VALUE_MAX_CHARS).contains(&value.chars().count()) =>
+                {
+                    labels.push((name, value));
+                }
+                Json::Text(_) => {
+                    self.error("labels", format!("{shown:?} must have 1 to 255 characters"));
+                }
+                other => self.error("labels", format!("{shown:?} must be a string, not {other}")),
             }
-            labels.push((name, value));
         }
-        Labels::new(labels)
+        if labels.len() == count { Labels::new(labels) } else { None }
     }
 
     /// `run_id` and `run_url`.

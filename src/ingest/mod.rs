@@ -4,6 +4,7 @@
 //! whatever cannot be understood becomes an error that names the field. All errors of a body are
 //! found at once. No SQL, no HTTP types.
 
+pub mod acts;
 mod cron;
 mod fields;
 pub mod json;

@@ -149,13 +149,9 @@ impl Task {
         if act.key == *of || found.is_some_and(|(_, state)| state.key == *of) {
             return Err(ActError::Cycle(of.clone()));
         }
-        let (name, root, new_hosts) = match found {
-            Some((name, state)) => (name, state.host_id, Vec::new()),
-            None => {
-                let id = self.last_host_id + 1;
-                (id, id, vec![(id, act.key.clone())])
-            }
-        };
+        let fresh = self.last_host_id + 1;
+        let (name, root) = found.map_or((fresh, fresh), |(name, state)| (name, state.host_id));
+        let new_hosts = if found.is_none() { vec![(fresh, act.key.clone())] } else { Vec::new() };
         let detail = serde_json::json!({"host": &*of.host, "server_group": &*of.server_group});
         let content = Content { detail: Some(detail.to_string()), ..Content::default() };
         let entry = self.entry(act, Kind::Alias, content, self.now());

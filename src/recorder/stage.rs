@@ -232,12 +232,13 @@ impl<'t> Stage<'t> {
         report: &Report,
         at: Place,
     ) -> Result<crate::domain::state::Surroundings, Trouble> {
-        let mut neighbours = {
-            let next_drift = state.needs_next_drift(report, at);
-            self.task.writer.neighbours(state.host_id, at, next_drift).await?
-        };
+        let (mut neighbours, unknown) = state.neighbours(report, at);
+        let names = Names::of(state);
+        if unknown.is_any() {
+            neighbours.merge(self.task.writer.neighbours(&names, at, unknown).await?);
+        }
         for NewEntry { entry, host_id, .. } in &self.entries {
-            if let (true, Some(source)) = (*host_id == state.host_id, entry.source) {
+            if let (true, Some(source)) = (names.all.contains(host_id), entry.source) {
                 let place = Place { time: entry.time, id: entry.id };
                 neighbours.take_in(at, place, source, &entry.content);
             }
@@ -256,9 +257,7 @@ impl<'t> Stage<'t> {
             // A time later than any sent before cannot be a repetition: no look-up in the usual case.
             Some(time) if Some(time) > state.max_reported_at => return Ok(None),
             Some(time) => self.task.writer.twins(name, report.source, time).await?,
-            None if report.source == Source::Import => {
-                self.task.writer.imports(name).await?
-            }
+            None if report.source == Source::Import => self.task.writer.imports(name).await?,
             None => return Ok(None),
         };
         let same = |content: &crate::domain::content::Content,

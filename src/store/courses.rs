@@ -235,10 +235,8 @@ impl<'c> Resume<'c> {
         for name in &self.names.all {
             let query = sqlx::query(NEWEST).bind(*name).bind(self.before.0).bind(self.as_of);
             let Some(row) = query.fetch_optional(&mut *self.connection).await? else { continue };
-            let place = Place {
-                time: Timestamp(row.try_get(0)?),
-                id: row.try_get::<i64, _>(1)? as u64,
-            };
+            let place =
+                Place { time: Timestamp(row.try_get(0)?), id: row.try_get::<i64, _>(1)? as u64 };
             let kind = Kind::from_code(row.try_get(2)?).unwrap_or(Kind::Report);
             let max_age = row.try_get::<Option<i64>, _>(3)?.unwrap_or(i64::from(u32::MAX));
             let good_until = Timestamp(place.time.0.saturating_add(max_age * SECOND));

@@ -7,9 +7,11 @@
 
 mod episodes;
 mod segments;
+mod states;
 
 pub use episodes::{Closed, EpisodeRecord};
 
+use super::Trouble;
 use super::courses::{Names, Resume, Walk, Walked};
 use super::readers::{ReadError, Readers};
 use super::refold::{Root, roots};
@@ -35,8 +37,19 @@ pub struct Question {
     pub to: Option<Timestamp>,
     /// Only entries up to this id count, and *now* is when it came; `None` for all, and the clock.
     pub as_of: Option<u64>,
+    /// Only entries up to this time (inclusive) count.
+    pub at: Option<Timestamp>,
+    /// Only entries received up to this time count.
+    pub known_at: Option<Timestamp>,
     /// What the clock says.
     pub now: Timestamp,
+}
+
+impl Question {
+    /// Everything there is, now.
+    pub fn now(now: Timestamp) -> Self {
+        Self { from: None, to: None, as_of: None, at: None, known_at: None, now }
+    }
 }
 
 /// Why there is no answer.
@@ -45,6 +58,9 @@ pub enum LookbackError {
     /// There is no entry of that id yet; the newest one is named.
     #[error("there is no entry {0}; the newest is {1}")]
     Ahead(u64, u64),
+    /// When that entry came, the stretch had not begun.
+    #[error("entry {0} came at {1}, when the period had not begun")]
+    NotBegun(u64, Timestamp),
     /// Not in time, or not at all.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -78,13 +94,15 @@ pub struct Lookback<'c> {
     pub to: Timestamp,
     /// The hosts.
     pub hosts: Vec<Past>,
+    at: Option<Timestamp>,
 }
 
 const SIZE: &str = "SELECT size FROM head";
 const RECEIVED_AT: &str = "SELECT received_at FROM drift_history WHERE seq = $1";
 const DISORDERED: &str = "SELECT x.host_id, min(h.time) FROM out_of_order x \
      JOIN drift_history h ON h.seq = x.seq WHERE x.seq > $1 GROUP BY x.host_id";
-const LAST_RENAMING: &str = "SELECT coalesce(max(seq), 0) FROM drift_history WHERE kind = 3 AND kind > 1";
+const LAST_RENAMING: &str =
+    "SELECT coalesce(max(seq), 0) FROM drift_history WHERE kind = 3 AND kind > 1";
 /// The newest deployment of each name before a time, as far as ids know: time, id, content.
 const DEPLOYMENTS: &str = "SELECT g.value, h.time, h.seq, h.content_id FROM json_each($1) g \
      CROSS JOIN drift_history h ON h.seq = (SELECT d.seq FROM drift_history d \
@@ -100,7 +118,7 @@ impl Readers {
         &self,
         question: Question,
         passes: impl Fn(&Attributes) -> bool,
-        more: impl AsyncFnOnce(&mut Lookback<'_>, &Self) -> Result<T, sqlx::Error>,
+        more: impl AsyncFnOnce(&mut Lookback<'_>) -> Result<T, Trouble>,
     ) -> Result<T, LookbackError> {
         let mut reader = self.acquire(LOOKBACK_DEADLINE).await.map_err(ReadError::from)?;
         let answer = reader.ask(async |connection| {
@@ -110,9 +128,14 @@ impl Readers {
             if let Some(ahead) = question.as_of.filter(|as_of| *as_of > size) {
                 return Ok(Err(LookbackError::Ahead(ahead, size)));
             }
+            let mut question = question;
+            if let Some(time) = question.known_at {
+                question.as_of = Some(known_at(&mut snapshot, size, time).await?);
+            }
             let mut lookback = Lookback::new(&mut snapshot, question, size).await?;
-            lookback.find_hosts(self, question.as_of.is_none(), passes).await?;
-            let answer = more(&mut lookback, self).await?;
+            let live = question.as_of.is_none() && question.at.is_none();
+            lookback.find_hosts(self, live, passes).await?;
+            let answer = more(&mut lookback).await.map_err(|Trouble(cause)| cause)?;
             snapshot.commit().await?;
             Ok(Ok(answer))
         });
@@ -139,8 +162,9 @@ impl<'c> Lookback<'c> {
             as_of: question.as_of.unwrap_or(size),
             now,
             from: question.from.unwrap_or(Timestamp(i64::MIN)),
-            to: question.to.map_or(now, |to| to.min(now)),
+            to: question.at.or(question.to).map_or(now, |to| to.min(now)),
             hosts: Vec::new(),
+            at: question.at,
         })
     }
 
@@ -159,11 +183,13 @@ impl<'c> Lookback<'c> {
         let chosen = roots.into_iter().zip(attributes).filter(|(_, found)| passes(found));
         let chosen: Vec<_> = chosen.collect();
         let disordered = if live { HashMap::new() } else { self.disordered().await? };
-        let renaming: i64 = sqlx::query(LAST_RENAMING).fetch_one(&mut *self.connection).await?.try_get(0)?;
+        let renaming: i64 =
+            sqlx::query(LAST_RENAMING).fetch_one(&mut *self.connection).await?.try_get(0)?;
         let renamed_since = renaming as u64 > self.as_of;
         for (root, attributes) in chosen {
             let state = states.get(&root.names.root);
-            let past = match state.filter(|state| !renamed_since || Names::of(state) == root.names) {
+            let past = match state.filter(|state| !renamed_since || Names::of(state) == root.names)
+            {
                 Some(state) if live => Past::now(attributes, root.names, &state.course),
                 Some(state) => {
                     let from = root.names.all.iter().filter_map(|name| disordered.get(name)).min();
@@ -192,8 +218,7 @@ impl<'c> Lookback<'c> {
         current: &Course,
         disordered: Option<Timestamp>,
     ) -> Result<Past, sqlx::Error> {
-        // No entry's time lies behind its arrival.
-        let end = Timestamp(self.now.0.saturating_add(1));
+        let end = self.end();
         let before = disordered.map_or(end, |time| time.min(end));
         let resumed = if before == Timestamp(i64::MIN) {
             Course::default()
@@ -201,7 +226,7 @@ impl<'c> Lookback<'c> {
             Resume::course(self.connection, &names, current, before, self.as_of).await?
         };
         let (mut course, mut since) = (resumed.clone(), Vec::new());
-        if disordered.is_some() {
+        if before < end {
             let mut walk = Walk::new(&names, before, end, self.as_of);
             loop {
                 let page = walk.next(self.connection, readers.dictionary()).await?;
@@ -213,6 +238,12 @@ impl<'c> Lookback<'c> {
             }
         }
         Ok(Past { attributes, names, course, resumed, since })
+    }
+
+    /// Behind the last time that counts: no entry's time lies behind its arrival.
+    fn end(&self) -> Timestamp {
+        let last = self.at.map_or(self.now, |at| at.min(self.now));
+        Timestamp(last.0.saturating_add(1))
     }
 
     /// For each name, the earliest time of an entry that came out of order behind `as_of`.
@@ -230,6 +261,7 @@ impl<'c> Lookback<'c> {
         states: &HashMap<i64, HostState>,
         live: bool,
     ) -> Result<Vec<Attributes>, sqlx::Error> {
+        let before = self.at.map_or(self.to, |_| self.end());
         if live && self.to == self.now {
             let bare = |root: &Root| Attributes::bare(root.key.clone());
             let found = roots.iter().map(|root| match states.get(&root.names.root) {
@@ -238,10 +270,11 @@ impl<'c> Lookback<'c> {
             });
             return Ok(found.collect());
         }
-        let names: Vec<i64> = roots.iter().flat_map(|root| root.names.all.iter().copied()).collect();
+        let names: Vec<i64> =
+            roots.iter().flat_map(|root| root.names.all.iter().copied()).collect();
         let names = serde_json::to_string(&names).expect("integers are JSON");
         let ask = |sql: &'static str| {
-            sqlx::query(sql).bind(names.clone()).bind(self.to.0).bind(self.as_of as i64)
+            sqlx::query(sql).bind(names.clone()).bind(before.0).bind(self.as_of as i64)
         };
         let mut newest: HashMap<i64, ((i64, i64), i64)> = HashMap::new();
         for row in ask(DEPLOYMENTS).fetch_all(&mut *self.connection).await? {
@@ -260,6 +293,22 @@ impl<'c> Lookback<'c> {
         };
         Ok(roots.iter().map(of).collect())
     }
+}
+
+/// The newest id received up to a time: arrival never goes back as ids rise.
+async fn known_at(
+    connection: &mut SqliteConnection,
+    size: u64,
+    time: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    let (mut known, mut unknown) = (0, size + 1);
+    while unknown - known > 1 {
+        let middle = known + (unknown - known) / 2;
+        let query = sqlx::query(RECEIVED_AT).bind(middle as i64);
+        let received: i64 = query.fetch_one(&mut *connection).await?.try_get(0)?;
+        if received <= time.0 { known = middle } else { unknown = middle }
+    }
+    Ok(known)
 }
 
 impl Past {
@@ -281,4 +330,3 @@ impl Past {
         }
     }
 }
-

@@ -19,14 +19,14 @@ mod writer;
 pub use connect::{Location, OpenError, check_only, create_or_check};
 pub use courses::Names;
 pub use dictionary::Dictionary;
-pub use lookback::{Closed, EpisodeRecord, Lookback, LookbackError, Past, Question};
 pub use history::{Filters, Hosts, Order, PageRequest, Window};
+pub use lookback::{Closed, EpisodeRecord, Lookback, LookbackError, Past, Question};
 pub use readers::{READ_DEADLINE, ReadError, Readers};
 pub use refold::{Difference, Progress, Verdict, bring_up_to_date, rebuild, verify};
 pub use rows::NarrowEntry;
 pub use writer::{
-    Batch, CommitError, Disorder, KeyRecord, Loaded, NewEntry, REJECTIONS_KEPT, Refolded, Rejection,
-    Renaming, Twin, Writer,
+    Batch, CommitError, Disorder, KeyRecord, Loaded, NewEntry, REJECTIONS_KEPT, Refolded,
+    Rejection, Renaming, Twin, Writer,
 };
 
 /// The database failed, or holds what cannot be. For the log, never for a client.

@@ -67,7 +67,11 @@ pub async fn roots(
     as_of: u64,
 ) -> Result<Vec<Root>, sqlx::Error> {
     let mut root_of: HashMap<i64, i64> = HashMap::new();
-    for row in sqlx::query(ALIASES).bind(i64::try_from(as_of).unwrap_or(i64::MAX)).fetch_all(&mut *connection).await? {
+    for row in sqlx::query(ALIASES)
+        .bind(i64::try_from(as_of).unwrap_or(i64::MAX))
+        .fetch_all(&mut *connection)
+        .await?
+    {
         let (new, old): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let root = root_of.get(&new).copied().unwrap_or(new);
         for known in root_of.values_mut().filter(|known| **known == old) {
@@ -154,7 +158,10 @@ fn out_of_order(places: &[(Place, i64)]) -> Vec<(i64, u64)> {
     for group in places.chunk_by(|a, b| a.0.time == b.0.time).rev() {
         lowest = lowest.min(group[0].0.id);
         found.extend(
-            group.iter().filter(|(place, _)| place.id > lowest).map(|(place, name)| (*name, place.id)),
+            group
+                .iter()
+                .filter(|(place, _)| place.id > lowest)
+                .map(|(place, name)| (*name, place.id)),
         );
     }
     found.sort_unstable();
@@ -226,8 +233,7 @@ pub(super) async fn write_host(
     folded: &Folded,
 ) -> Result<(), sqlx::Error> {
     let Folded { state, changes, out_of_order } = folded;
-    let sql =
-        format!("INSERT INTO current_state VALUES ({})", vec!["?"; STATE_COLUMNS].join(","));
+    let sql = format!("INSERT INTO current_state VALUES ({})", vec!["?"; STATE_COLUMNS].join(","));
     // The text is put together from constants.
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for column in state_columns(state) {

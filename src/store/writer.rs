@@ -10,7 +10,9 @@ mod load;
 mod lookups;
 mod rename;
 
-pub use commit::{Batch, CommitError, KeyRecord, NewEntry, REJECTIONS_KEPT, Refolded, Rejection, Renaming};
+pub use commit::{
+    Batch, CommitError, KeyRecord, NewEntry, REJECTIONS_KEPT, Refolded, Rejection, Renaming,
+};
 pub use courses::Disorder;
 pub use load::Loaded;
 pub(super) use load::load_states;

@@ -21,14 +21,18 @@ fn step(sent: &Sent) -> Step<'_> {
 
 fn any_sent() -> impl Strategy<Value = (i64, Sent)> {
     let status = prop::option::weighted(0.8, prop::sample::select(Status::ALL));
-    let files = prop::option::of(prop::collection::vec(prop::sample::select(&["a", "b", "c"]), 0..3));
+    let files =
+        prop::option::of(prop::collection::vec(prop::sample::select(&["a", "b", "c"]), 0..3));
     let source = prop::sample::select(&[Source::Cron, Source::Pipeline]);
     let max_age = prop::sample::select(&[3600_u32, 7200, 200_000]);
     (0..80_i64, status, files, source, max_age, 0..12).prop_map(
         |(hours, status, files, source, max_age, dice)| {
             let retire = dice == 0;
             let named = |paths: Vec<&str>| {
-                paths.iter().map(|path| ChangedFile { path: (*path).into(), detail: None }).collect()
+                paths
+                    .iter()
+                    .map(|path| ChangedFile { path: (*path).into(), detail: None })
+                    .collect()
             };
             let content = Content {
                 status: status.filter(|_| !retire),
@@ -99,7 +103,7 @@ struct Drift {
     id: u64,
     started_after: Option<i64>,
     ended: Option<(u64, Option<Source>)>,
-    last_drift: i64,
+    last_word: i64,
     reports: u64,
     files: Vec<String>,
 }
@@ -135,13 +139,13 @@ fn drifts(entries: &[Sent]) -> Vec<Drift> {
                     id: sent.place.id,
                     started_after: synced,
                     ended: None,
-                    last_drift: 0,
+                    last_word: 0,
                     reports: 0,
                     files: Vec::new(),
                 });
             }
             open = true;
-            drifts.last_mut().unwrap().last_drift = sent.place.time.0;
+            drifts.last_mut().unwrap().last_word = sent.place.time.0;
         }
         if open {
             let drift = drifts.last_mut().unwrap();
@@ -170,8 +174,10 @@ fn check(entries: &[Sent]) {
     let edges = edges.chain(segments.iter().flat_map(|segment| [segment.start.0, segment.end.0]));
     for edge in edges.flat_map(|edge| [edge - 1, edge, edge + 1]).filter(|edge| *edge < now.0) {
         let edge = Timestamp(edge);
-        let found: Vec<_> =
-            segments.iter().filter(|segment| (segment.start..segment.end).contains(&edge)).collect();
+        let found: Vec<_> = segments
+            .iter()
+            .filter(|segment| (segment.start..segment.end).contains(&edge))
+            .collect();
         assert!(found.len() <= 1, "{found:?}");
         let found = found.first().map(|s| (s.status, s.silent, s.files.paths().to_vec()));
         assert_eq!(found, at(entries, edge), "at {edge}");
@@ -190,7 +196,8 @@ fn check(entries: &[Sent]) {
         let same = pair[0].status == pair[1].status && pair[0].files == pair[1].files;
         if pair[0].end == pair[1].start && same && pair[0].silent == pair[1].silent {
             let new_day = pair[1].start == midnight(pair[1].start);
-            let revived = entries.iter().any(|s| s.kind == Kind::Retire && s.place.time == pair[1].start);
+            let revived =
+                entries.iter().any(|s| s.kind == Kind::Retire && s.place.time == pair[1].start);
             assert!(new_day || revived, "{pair:?}");
         }
     }
@@ -229,7 +236,7 @@ fn check_episodes(
                 id: episode.id,
                 started_after: episode.started_after.map(|time| time.0),
                 ended: closing.map(|closing| (closing.place.id, closing.source)),
-                last_drift: episode.last_drift.0,
+                last_word: episode.last_drift.0,
                 reports: episode.reports,
                 files,
             }

@@ -2,10 +2,13 @@
 
 use super::{Lookback, Past};
 use crate::domain::course::{Change, OpenEpisode};
+use crate::domain::names::HostKey;
 use crate::domain::report::Source;
 use crate::domain::state::Place;
 use crate::domain::time::Timestamp;
+use crate::store::Trouble;
 use crate::store::courses::file_set;
+use crate::store::readers::{READ_DEADLINE, ReadError, Readers};
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -51,10 +54,79 @@ const DEPLOYED: &str = "SELECT h.time, h.seq, c.commit_sha FROM drift_history h 
      WHERE h.host_id = $1 AND h.source IN (0, 4) AND h.time <= $2 AND (h.time < $2 OR h.seq <= $3) \
      AND h.seq <= $4 ORDER BY h.time DESC, h.seq DESC LIMIT 1";
 
+/// Words about a drift before a place ($2, $3), nearest first.
+const WORDS_BEFORE: &str = "SELECT h.time, h.seq, h.kind = 0 AND c.status = 1 \
+     FROM drift_history h JOIN content c ON c.id = h.content_id \
+     WHERE h.host_id = $1 AND h.time <= $2 AND (h.time < $2 OR h.seq < $3) AND h.time >= $4 \
+     AND (h.kind = 2 OR c.status IN (0, 1)) ORDER BY h.time DESC, h.seq DESC LIMIT 10000";
+const ENTRY: &str = "SELECT h.time, h.kind, c.status FROM drift_history h \
+     JOIN content c ON c.id = h.content_id WHERE h.seq = $1";
+const HOST_OF_ENTRY: &str = "SELECT o.server_group, o.host FROM drift_history h \
+     JOIN host o ON o.id = h.host_id WHERE h.seq = $1";
+
+impl Readers {
+    /// The name under which an entry was sent.
+    pub async fn host_of_entry(&self, id: u64) -> Result<Option<HostKey>, ReadError> {
+        let mut reader = self.acquire(READ_DEADLINE).await?;
+        reader
+            .ask(async |connection| {
+                let query = sqlx::query(HOST_OF_ENTRY).bind(id as i64);
+                let row = query.fetch_optional(connection).await?;
+                row.map(|row| Ok(HostKey::new(row.try_get(0)?, row.try_get(1)?))).transpose()
+            })
+            .await
+    }
+}
+
 impl Lookback<'_> {
+    /// The episode that an id belongs to now, if the id was an episode's once: when some of what was
+    /// reported before it was not known yet. `episodes` are all of the (one) host.
+    pub async fn superseded_by(
+        &mut self,
+        id: u64,
+        episodes: &[EpisodeRecord],
+    ) -> Result<Option<u64>, Trouble> {
+        let query = sqlx::query(ENTRY).bind(id as i64);
+        let Some(row) = query.fetch_optional(&mut *self.connection).await? else { return Ok(None) };
+        let place = Place { time: Timestamp(row.try_get(0)?), id };
+        let drifted =
+            row.try_get::<i64, _>(1)? == 0 && row.try_get::<Option<i64>, _>(2)? == Some(1);
+        let holds = |record: &&EpisodeRecord| {
+            let start = Place { time: record.episode.started_at, id: record.episode.id };
+            start < place && record.closed.as_ref().is_none_or(|closed| place < closed.place)
+        };
+        let Some(record) = episodes.iter().find(holds).filter(|_| drifted) else { return Ok(None) };
+        let mut words = Vec::new();
+        for name in &self.hosts[record.host].names.all {
+            let query = sqlx::query(WORDS_BEFORE).bind(*name).bind(place.time.0);
+            let query = query.bind(id as i64).bind(record.episode.started_at.0);
+            for row in query.fetch_all(&mut *self.connection).await? {
+                let word: (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+                words.push((word, row.try_get::<Option<i64>, _>(2)? == Some(1)));
+            }
+        }
+        words.sort_unstable_by(|a, b| b.cmp(a));
+        // What was nearest before it at some time after it came: each that came before all nearer ones.
+        let mut nearest = u64::MAX;
+        for ((_, seq), drifts) in words {
+            let seq = seq as u64;
+            if seq > nearest {
+                continue;
+            }
+            if !drifts && nearest > id {
+                return Ok(Some(record.episode.id));
+            }
+            if seq < id {
+                return Ok(None);
+            }
+            nearest = seq;
+        }
+        Ok(Some(record.episode.id))
+    }
+
     /// The episodes that overlap the stretch, by host and time. An episode that has ended where the
     /// stretch begins does not overlap it.
-    pub async fn episodes(&mut self) -> Result<Vec<EpisodeRecord>, sqlx::Error> {
+    pub async fn episodes(&mut self) -> Result<Vec<EpisodeRecord>, Trouble> {
         let mut episodes = self.stored_episodes().await?;
         self.fill_in_files(&mut episodes).await?;
         for (host, past) in self.hosts.iter().enumerate() {
@@ -125,17 +197,16 @@ impl Lookback<'_> {
     }
 
     /// Fills in the commits that were deployed when these episodes ended.
-    pub async fn fill_in_commits(
-        &mut self,
-        episodes: &mut [EpisodeRecord],
-    ) -> Result<(), sqlx::Error> {
+    pub async fn fill_in_commits(&mut self, episodes: &mut [EpisodeRecord]) -> Result<(), Trouble> {
         for record in episodes {
             let Some(closed) = &mut record.closed else { continue };
             let mut newest: Option<((i64, i64), Option<String>)> = None;
             for name in &self.hosts[record.host].names.all {
                 let query = sqlx::query(DEPLOYED).bind(*name).bind(closed.place.time.0);
                 let query = query.bind(closed.place.id as i64).bind(self.as_of as i64);
-                let Some(row) = query.fetch_optional(&mut *self.connection).await? else { continue };
+                let Some(row) = query.fetch_optional(&mut *self.connection).await? else {
+                    continue;
+                };
                 let place: (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
                 if newest.as_ref().is_none_or(|(old, _)| place > *old) {
                     newest = Some((place, row.try_get(2)?));

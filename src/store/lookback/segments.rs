@@ -6,6 +6,7 @@ use crate::domain::files::FileSet;
 use crate::domain::report::Status;
 use crate::domain::review::Stretch;
 use crate::domain::time::Timestamp;
+use crate::store::Trouble;
 use crate::store::courses::file_set;
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -29,6 +30,10 @@ const CUT: &str = " AND s.reports > 0 AND (s.start < $2 \
 const BY_STATE: &str = " GROUP BY 1, 2, 3, 4";
 const FILE_SETS: &str =
     "SELECT id, paths FROM file_set WHERE id IN (SELECT value FROM json_each($1))";
+/// Reports of names ($1: their host's place, the name) in buckets of $2 microseconds.
+const BUCKETS: &str = "SELECT g.value->>0, h.time - h.time % $2, count(*) FROM json_each($1) g \
+     CROSS JOIN drift_history h WHERE h.host_id = g.value->>1 AND h.time >= $3 AND h.time < $4 \
+     AND h.seq <= $5 AND h.kind < 2 GROUP BY 1, 2";
 /// Reports of names ($1: a number to tell them apart, the name, from, to) up to an id.
 const COUNTS: &str = "SELECT g.value->>0, (SELECT count(*) FROM drift_history h \
      WHERE h.host_id = g.value->>1 AND h.time >= g.value->>2 AND h.time < g.value->>3 \
@@ -53,7 +58,7 @@ struct Uncounted {
 
 impl Lookback<'_> {
     /// The segments of every host, clipped to the stretch.
-    pub async fn segments(&mut self) -> Result<Vec<Clipped>, sqlx::Error> {
+    pub async fn segments(&mut self) -> Result<Vec<Clipped>, Trouble> {
         let rows = self.stored(&[EACH, STORED].concat()).await?;
         let sets = self.file_sets(&rows).await?;
         let mut hosts: Vec<Vec<Segment>> = vec![Vec::new(); self.hosts.len()];
@@ -87,7 +92,7 @@ impl Lookback<'_> {
     }
 
     /// What every host's time in the stretch was, added up by status, silence and files.
-    pub async fn stretches(&mut self) -> Result<Vec<Vec<Stretch>>, sqlx::Error> {
+    pub async fn stretches(&mut self) -> Result<Vec<Vec<Stretch>>, Trouble> {
         let rows = self.stored(&[SUMS, STORED, BY_STATE].concat()).await?;
         let sets = self.file_sets(&rows).await?;
         let mut hosts: Vec<Vec<Stretch>> = vec![Vec::new(); self.hosts.len()];
@@ -191,6 +196,27 @@ impl Lookback<'_> {
         }
         let reports = if whole { segment.reports } else { 0 };
         Some(Segment { start: from, end: to, reports, ..segment })
+    }
+
+    /// Reports by host and bucket of `step` microseconds; a host with several names has several rows.
+    pub async fn reports_by_bucket(
+        &mut self,
+        step: i64,
+    ) -> Result<Vec<(usize, Timestamp, u64)>, Trouble> {
+        let names: Vec<Value> = self
+            .hosts
+            .iter()
+            .enumerate()
+            .flat_map(|(at, past)| past.names.all.iter().map(move |name| json!([at, name])))
+            .collect();
+        let query = sqlx::query(BUCKETS).bind(Value::Array(names).to_string()).bind(step);
+        let query = query.bind(self.from.0).bind(self.to.0).bind(self.as_of as i64);
+        let rows = query.fetch_all(&mut *self.connection).await?;
+        let read = |row: &SqliteRow| {
+            let host = row.try_get::<i64, _>(0)? as usize;
+            Ok((host, Timestamp(row.try_get(1)?), row.try_get::<i64, _>(2)? as u64))
+        };
+        rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(Trouble::from)
     }
 
     /// Counts reports in the history.

@@ -106,7 +106,8 @@ async fn compare(
         let at = written.iter().zip(right).position(|(a, b)| a != b);
         let at = at.or((written.len() != right.len()).then_some(written.len().min(right.len())));
         if let Some(at) = at {
-            let show = |lines: &[String]| lines.get(at).cloned().unwrap_or_else(|| "nothing".into());
+            let show =
+                |lines: &[String]| lines.get(at).cloned().unwrap_or_else(|| "nothing".into());
             differences.push(format!(
                 "{name}, row {}: {} is written, {} is right",
                 at + 1,
@@ -118,15 +119,13 @@ async fn compare(
     let right = Right::of(folded);
     let rows = all(connection, STATE, id, |row| numbers(row, STATE_COLUMNS)).await?;
     check("current_state", &rows, &[show(&state_columns(&folded.state))]);
-    let rows = all(connection, SEGMENTS, id, |row| {
-        Ok(format!("{} {}", numbers(row, 5)?, paths(row, 5)?))
-    });
+    let rows =
+        all(connection, SEGMENTS, id, |row| Ok(format!("{} {}", numbers(row, 5)?, paths(row, 5)?)));
     check("segment", &rows.await?, &right.segments);
     let rows = all(connection, EPISODES, id, |row| numbers(row, 9)).await?;
     check("episode", &rows, &right.episodes);
-    let rows = all(connection, FILES, id, |row| {
-        Ok(format!("{} {}", numbers(row, 2)?, paths(row, 2)?))
-    });
+    let rows =
+        all(connection, FILES, id, |row| Ok(format!("{} {}", numbers(row, 2)?, paths(row, 2)?)));
     check("episode_files", &rows.await?, &right.files);
     let rows = all(connection, ALIASES, id, |row| numbers(row, 1)).await?;
     let names: Lines = root.names.all[1..].iter().map(ToString::to_string).collect();
@@ -166,8 +165,17 @@ impl Right {
                 Change::Opened(e) => {
                     let (start, after) = (e.started_at.0, e.started_after.map(|time| time.0));
                     let id = e.id as i64;
-                    let row =
-                        [Some(id), Some(start), after, None, None, None, Some(start), Some(0), Some(0)];
+                    let row = [
+                        Some(id),
+                        Some(start),
+                        after,
+                        None,
+                        None,
+                        None,
+                        Some(start),
+                        Some(0),
+                        Some(0),
+                    ];
                     episodes.insert((start, id), show(&row));
                 }
                 Change::Seen { episode, files: set, id } => {

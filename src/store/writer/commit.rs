@@ -197,9 +197,8 @@ impl Writer {
         let dictionary = self.dictionary.clone();
         let connection = self.connection().await.map_err(not_stored)?;
         let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
-        let plain = batch.changes.is_empty()
-            && batch.disorders.is_empty()
-            && batch.renaming.is_none();
+        let plain =
+            batch.changes.is_empty() && batch.disorders.is_empty() && batch.renaming.is_none();
         if fresh.is_none() && !asides && plain && rows.len() <= BLOCK_ROWS {
             let values = bind_block(&rows, &batch.states, 0);
             let text = block_text(rows.len(), true);
@@ -211,7 +210,8 @@ impl Writer {
         }
         for (index, block) in rows.chunks(BLOCK_ROWS).enumerate() {
             let values = bind_block(block, &batch.states, index * BLOCK_ROWS);
-            let text = if batch.states.is_empty() { lone_row() } else { block_text(block.len(), false) };
+            let text =
+                if batch.states.is_empty() { lone_row() } else { block_text(block.len(), false) };
             execute(connection, text, values, false).await?;
         }
         if asides {
@@ -401,9 +401,7 @@ fn block_text(rows: usize, whole: bool) -> &'static str {
 /// The text that writes one history row and no state: a renaming folds its host anew.
 fn lone_row() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| {
-        format!("{INSERT_HISTORY}({});", vec!["?"; HISTORY_COLUMNS].join(","))
-    })
+    TEXT.get_or_init(|| format!("{INSERT_HISTORY}({});", vec!["?"; HISTORY_COLUMNS].join(",")))
 }
 
 /// The values of one block: its rows, then as many states, beginning with state `first`. There are

@@ -114,8 +114,7 @@ impl Writer {
         disorder: &Disorder,
     ) -> Result<Course, sqlx::Error> {
         let Disorder { names, course: current, first, last } = disorder;
-        let mut course =
-            Resume::course(&mut *connection, names, current, *first, u64::MAX).await?;
+        let mut course = Resume::course(&mut *connection, names, current, *first, u64::MAX).await?;
         let (resumed_at, resumed_episode) = (course.last, course.episode.as_ref().map(|e| e.id));
         // The running segment is folded on; what begins behind the resumed time, anew.
         let from = course.open.map_or(Timestamp(resumed_at.0.saturating_add(1)), |open| open.start);

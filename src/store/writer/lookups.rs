@@ -6,8 +6,9 @@ use super::Writer;
 use crate::domain::content::Content;
 use crate::domain::line::Entry;
 use crate::domain::report::{Run, Source, Status};
-use crate::domain::state::{Neighbours, Place, Word};
+use crate::domain::state::{Neighbours, Place, Unknown, Word};
 use crate::domain::time::Timestamp;
+use crate::store::courses::Names;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use std::sync::Arc;
@@ -23,27 +24,33 @@ pub struct Twin {
     pub run: Option<Arc<Run>>,
 }
 
-/// A place before (`$2`, `$3`) that says a status, the files, synced or out_of_sync; and the first
-/// out_of_sync behind.
+/// Of what is asked for ($4 to $9): the newest retirement before a place ($2, $3), whether a report
+/// comes before (behind that retirement), the newest that says a status, the files, synced or
+/// out_of_sync; and the first out_of_sync behind.
 const NEIGHBOURS: &str = "
-SELECT (SELECT 1 FROM drift_history h WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3)),
-  (SELECT format('%d,%d,%d', h.time, h.seq, c.status) FROM drift_history h
+SELECT iif($4, (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
+     WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND h.kind > 1 AND h.kind = 2
+     ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
+  iif($5, (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
+     WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND h.kind < 2
+     ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
+  iif($6, (SELECT format('%d,%d,%d', h.time, h.seq, c.status) FROM drift_history h
      JOIN content c ON c.id = h.content_id
      WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND c.status IS NOT NULL
-     ORDER BY h.time DESC, h.seq DESC LIMIT 1),
-  (SELECT format('%d,%d,%d', h.time, h.seq, c.id) FROM drift_history h
+     ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
+  iif($7, (SELECT format('%d,%d,%d', h.time, h.seq, c.id) FROM drift_history h
      JOIN content c ON c.id = h.content_id
      WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3)
        AND (c.changed_files IS NOT NULL OR h.source IN (0, 4) OR c.status = 0)
-     ORDER BY h.time DESC, h.seq DESC LIMIT 1),
-  (SELECT format('%d,%d,%d', h.time, h.seq, c.status) FROM drift_history h
+     ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
+  iif($8, (SELECT format('%d,%d,%d', h.time, h.seq, c.status) FROM drift_history h
      JOIN content c ON c.id = h.content_id
      WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND c.status IN (0, 1)
-     ORDER BY h.time DESC, h.seq DESC LIMIT 1),
-  (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
+     ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
+  iif($9, (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
      JOIN content c ON c.id = h.content_id
-     WHERE $4 AND h.host_id = $1 AND (h.time, h.seq) > ($2, $3) AND c.status = 1
-     ORDER BY h.time, h.seq LIMIT 1)";
+     WHERE h.host_id = $1 AND (h.time, h.seq) > ($2, $3) AND c.status = 1
+     ORDER BY h.time, h.seq LIMIT 1), NULL)";
 const TWINS: &str = "
 SELECT seq, content_id, run_id FROM drift_history
     WHERE host_id = $1 AND time = $3 AND ahead = 0 AND source = $2
@@ -54,39 +61,49 @@ ORDER BY seq";
 const IMPORTS: &str = "SELECT seq, content_id, run_id FROM drift_history WHERE host_id = $1 AND source = 4 ORDER BY seq";
 const KEY: &str = "SELECT body, ids, received_at FROM idempotency WHERE token = $1 AND key = $2";
 impl Writer {
-    /// What the stored entries of a host say around a place; the first drift behind it only if asked
-    /// for (looking for it may walk far).
+    /// What the stored entries under some names say around a place, as far as it is asked for (some of
+    /// it may have to walk far).
     pub async fn neighbours(
         &mut self,
-        host: i64,
+        names: &Names,
         at: Place,
-        next_drift: bool,
+        asked: Unknown,
     ) -> Result<Neighbours, sqlx::Error> {
-        let dictionary = self.dictionary.clone();
-        let connection = self.connection().await?;
-        let query = sqlx::query(NEIGHBOURS)
-            .bind(host)
-            .bind(at.time.0)
-            .bind(at.id as i64)
-            .bind(i64::from(next_drift));
-        let row = query.fetch_one(&mut *connection).await?;
-        let status = placed(&row, 1)?
-            .and_then(|(place, code)| Some(Word { place, value: Status::from_code(code)? }));
-        let files = match placed(&row, 2)? {
-            None => None,
-            Some((place, id)) => {
-                let known = dictionary.contents(connection, [id].into_iter()).await?;
-                known.get(&id).map(|content| Word { place, value: content.clone() })
-            }
-        };
-        let drifting = placed(&row, 3)?.map(|(place, code)| Word { place, value: code == 1 });
-        Ok(Neighbours {
-            exists: row.try_get::<Option<i64>, _>(0)?.is_some(),
-            status,
-            files,
-            drifting,
-            next_drift: placed(&row, 4)?.map(|(place, _)| place),
-        })
+        let mut found = Neighbours::default();
+        for name in &names.all {
+            let dictionary = self.dictionary.clone();
+            let connection = self.connection().await?;
+            let query = sqlx::query(NEIGHBOURS)
+                .bind(*name)
+                .bind(at.time.0)
+                .bind(at.id as i64)
+                .bind(asked.retired)
+                .bind(asked.reported)
+                .bind(asked.status)
+                .bind(asked.files)
+                .bind(asked.drifting)
+                .bind(asked.next_drift);
+            let row = query.fetch_one(&mut *connection).await?;
+            let status = placed(&row, 2)?
+                .and_then(|(place, code)| Some(Word { place, value: Status::from_code(code)? }));
+            let files = match placed(&row, 3)? {
+                None => None,
+                Some((place, id)) => {
+                    let known = dictionary.contents(connection, [id].into_iter()).await?;
+                    known.get(&id).map(|content| Word { place, value: content.clone() })
+                }
+            };
+            let drifting = placed(&row, 4)?.map(|(place, code)| Word { place, value: code == 1 });
+            found.merge(Neighbours {
+                reported: placed(&row, 1)?.map(|(place, _)| place),
+                status,
+                files,
+                drifting,
+                next_drift: placed(&row, 5)?.map(|(place, _)| place),
+                retired: placed(&row, 0)?.map(|(place, _)| place),
+            });
+        }
+        Ok(found)
     }
 
     /// Stored reports of this host and source that carry this time, oldest first.

@@ -1,0 +1,139 @@
+//! Looking back: timelines, episodes, annotations, reviews. Here are the parameters they share;
+//! `review` is also what the command prints.
+
+pub mod episodes;
+pub mod reviews;
+pub mod timeline;
+
+use super::params::Params;
+use super::problem::Problem;
+use super::status::{HOST_FILTERS, HostFilter};
+use crate::domain::time::{SECOND, Timestamp};
+use crate::store::{LookbackError, Question};
+use actix_web::HttpResponse;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use serde::{Serialize, Serializer};
+
+/// Names the newest id an answer knows, where the body has no room for it.
+const AS_OF: HeaderName = HeaderName::from_static("gitops-as-of");
+
+/// What all of them take.
+#[derive(Debug, Clone)]
+pub struct PastQuery {
+    /// Which hosts.
+    pub hosts: HostFilter,
+    /// Which stretch, as of which id.
+    pub question: Question,
+}
+
+impl PastQuery {
+    /// Reads the shared parameters; `more` are those the caller takes besides.
+    pub fn of(params: &mut Params, more: &[&str], now: Timestamp) -> Self {
+        let known: Vec<&str> =
+            HOST_FILTERS.iter().chain(&["from", "to", "as_of"]).chain(more).copied().collect();
+        params.only(&known);
+        let mut bound = |name| {
+            let text = params.one(name)?;
+            match Timestamp::parse_bound(&text, now) {
+                Ok(time) => Some(time),
+                Err(error) => {
+                    params.error(name, error.to_string());
+                    None
+                }
+            }
+        };
+        let (from, to) = (bound("from"), bound("to"));
+        if let (Some(from), Some(to)) = (from, to)
+            && from > to
+        {
+            params.error("from", "lies behind to");
+        }
+        let as_of = params.number("as_of", 0..=i64::MAX as u64);
+        Self {
+            hosts: HostFilter::of(params),
+            question: Question { from, to, as_of, at: None, known_at: None, now },
+        }
+    }
+}
+
+impl From<LookbackError> for Problem {
+    fn from(error: LookbackError) -> Self {
+        match error {
+            LookbackError::Ahead(..) | LookbackError::NotBegun(..) => {
+                Self::invalid_parameter("as_of", error.to_string())
+            }
+            LookbackError::Read(error) => error.into(),
+        }
+    }
+}
+
+/// Names the `as_of` of an answer in its header.
+fn named(mut response: HttpResponse, as_of: u64) -> HttpResponse {
+    response.headers_mut().insert(AS_OF, HeaderValue::from(as_of));
+    response
+}
+
+/// Microseconds, written as seconds: a whole number, or with up to 6 digits behind the point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(value_type = f64)]
+pub struct Seconds(pub i128);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 % i128::from(SECOND) == 0 {
+            serializer.serialize_i128(self.0 / i128::from(SECOND))
+        } else {
+            serializer.serialize_f64(self.0 as f64 / SECOND as f64)
+        }
+    }
+}
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = format!("{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000);
+        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+/// Rows as CSV: the header line, then cells; what a sender wrote is guarded against being run as a
+/// formula.
+pub(super) struct Csv(csv::Writer<Vec<u8>>);
+
+impl Csv {
+    /// Begins with the header line.
+    pub fn new(columns: &[&str]) -> Self {
+        let mut writer =
+            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+        writer.write_record(columns).expect("writing to memory");
+        Self(writer)
+    }
+
+    /// A cell of our own words and numbers.
+    pub fn plain(&mut self, cell: impl std::fmt::Display) {
+        self.0.write_field(cell.to_string()).expect("writing to memory");
+    }
+
+    /// The same, empty for none.
+    pub fn maybe(&mut self, cell: Option<impl std::fmt::Display>) {
+        match cell {
+            Some(cell) => self.plain(cell),
+            None => self.plain(""),
+        }
+    }
+
+    /// A cell with a sender's words.
+    pub fn text(&mut self, cell: Option<&str>) {
+        let cell = crate::domain::item::guarded(cell.unwrap_or_default());
+        self.0.write_field(cell.as_bytes()).expect("writing to memory");
+    }
+
+    /// Ends a row.
+    pub fn end(&mut self) {
+        self.0.write_record(None::<&[u8]>).expect("writing to memory");
+    }
+
+    /// The whole.
+    pub fn finish(self) -> Vec<u8> {
+        self.0.into_inner().expect("writing to memory")
+    }
+}

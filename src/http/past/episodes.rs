@@ -1,0 +1,442 @@
+//! `GET /episodes` and `GET /annotations`: drifts, one by one.
+
+use super::{Csv, PastQuery, Seconds, named};
+use crate::domain::cursor::{Cursor, filter_digest};
+use crate::domain::names::HostKey;
+use crate::domain::report::Source;
+use crate::domain::state::Place;
+use crate::domain::time::Timestamp;
+use crate::http::AppState;
+use crate::http::history::Format;
+use crate::http::openapi::past::PastParams;
+use crate::http::params::{Params, segments};
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::respond::{JSON, Prepared};
+use crate::store::{EpisodeRecord, Question};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use utoipa::ToSchema;
+
+/// Rows of a page if the request does not say.
+const LIMIT_DEFAULT: usize = 100;
+/// Rows of a page at most.
+const LIMIT_MAX: u64 = 10_000;
+
+/// One drift of one host.
+#[derive(Debug, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the contract's names, section 7")]
+pub struct EpisodeItem<'a> {
+    /// The id of the report that opened it.
+    #[schema(example = "1234")]
+    pub id: String,
+    #[schema(example = "rsyslog-prod")]
+    pub server_group: &'a str,
+    #[schema(example = "rsyslog-01")]
+    pub host: &'a str,
+    /// The first drifted report.
+    #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
+    pub started_at: Timestamp,
+    /// The last synced report before it.
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
+    pub started_after: Option<Timestamp>,
+    /// The first synced report (or the retirement); null while it is open.
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T11:02:00Z")]
+    pub ended_at: Option<Timestamp>,
+    /// The last drifted report.
+    #[schema(value_type = String, format = DateTime, example = "2026-04-26T11:00:00Z")]
+    pub ended_after: Timestamp,
+    /// From `started_at` to `ended_at`, or to now.
+    #[schema(value_type = f64, example = 1800)]
+    pub duration_seconds: Seconds,
+    /// It surely lasted so long: from the first to the last drifted report.
+    #[schema(value_type = f64, example = 1680)]
+    pub duration_min_seconds: Seconds,
+    /// It lasted so long at most: between the synced reports around it; null where one is missing.
+    #[schema(value_type = Option<f64>, example = 1920)]
+    pub duration_max_seconds: Option<Seconds>,
+    /// How much of it was measured as drifted.
+    #[schema(value_type = f64, example = 1800)]
+    pub drifted_seconds: Seconds,
+    /// All files seen, sorted.
+    #[schema(example = json!(["rsyslog.conf", "rsyslog.d/30-lab.conf"]))]
+    pub changed_files: &'a BTreeSet<String>,
+    #[schema(example = 2)]
+    pub changed_files_count: usize,
+    #[schema(example = "rsyslog.conf, rsyslog.d/30-lab.conf")]
+    pub changed_files_text: String,
+    /// Reports from the opening one to the last before the closing one.
+    #[schema(example = 15)]
+    pub reports: u64,
+    /// What ended it: pipeline, cron, legacy, pushgateway, import, or retire; null while it is open.
+    #[schema(example = "pipeline")]
+    pub closed_by: Option<&'static str>,
+    /// The commit that was deployed when it ended.
+    #[schema(example = "abc1234567890")]
+    pub commit_sha: Option<&'a str>,
+}
+
+impl<'a> EpisodeItem<'a> {
+    fn of(record: &'a EpisodeRecord, key: &'a HostKey, now: Timestamp) -> Self {
+        let EpisodeRecord { episode, closed, files, .. } = record;
+        let between = |from: Timestamp, to: Timestamp| Seconds((to.0 - from.0).max(0).into());
+        let ended_at = closed.as_ref().map(|closed| closed.place.time);
+        let paths: Vec<&str> = files.iter().map(String::as_str).collect();
+        Self {
+            id: episode.id.to_string(),
+            server_group: &key.server_group,
+            host: &key.host,
+            started_at: episode.started_at,
+            started_after: episode.started_after,
+            ended_at,
+            ended_after: episode.last_drift,
+            duration_seconds: between(episode.started_at, ended_at.unwrap_or(now)),
+            duration_min_seconds: between(episode.started_at, episode.last_drift),
+            duration_max_seconds: episode
+                .started_after
+                .zip(ended_at)
+                .map(|(after, ended)| between(after, ended)),
+            drifted_seconds: Seconds(episode.drifted.into()),
+            changed_files: files,
+            changed_files_count: files.len(),
+            changed_files_text: paths.join(", "),
+            reports: episode.reports,
+            closed_by: closed.as_ref().map(|closed| closed.source.map_or("retire", Source::word)),
+            commit_sha: closed.as_ref().and_then(|closed| closed.commit_sha.as_deref()),
+        }
+    }
+}
+
+const COLUMNS: [&str; 17] = [
+    "id",
+    "server_group",
+    "host",
+    "started_at",
+    "started_after",
+    "ended_at",
+    "ended_after",
+    "duration_seconds",
+    "duration_min_seconds",
+    "duration_max_seconds",
+    "drifted_seconds",
+    "changed_files",
+    "changed_files_count",
+    "changed_files_text",
+    "reports",
+    "closed_by",
+    "commit_sha",
+];
+
+fn csv(items: &[EpisodeItem<'_>]) -> Vec<u8> {
+    let mut csv = Csv::new(&COLUMNS);
+    for item in items {
+        csv.plain(&item.id);
+        csv.text(Some(item.server_group));
+        csv.text(Some(item.host));
+        csv.plain(item.started_at);
+        csv.maybe(item.started_after);
+        csv.maybe(item.ended_at);
+        csv.plain(item.ended_after);
+        csv.plain(item.duration_seconds);
+        csv.plain(item.duration_min_seconds);
+        csv.maybe(item.duration_max_seconds);
+        csv.plain(item.drifted_seconds);
+        csv.plain(serde_json::to_string(item.changed_files).expect("strings are JSON"));
+        csv.plain(item.changed_files_count);
+        csv.text(Some(&item.changed_files_text));
+        csv.plain(item.reports);
+        csv.maybe(item.closed_by);
+        csv.text(item.commit_sha);
+        csv.end();
+    }
+    csv.finish()
+}
+
+/// A page of episodes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EpisodePage<'a> {
+    /// Newest first, unless asked otherwise.
+    pub items: Vec<EpisodeItem<'a>>,
+    /// Give it back as `cursor` for the next page; null on the last.
+    #[schema(required, example = json!(null))]
+    pub next_cursor: Option<String>,
+    /// The newest id the answer knows.
+    #[schema(example = "123456")]
+    pub as_of: String,
+}
+
+/// What was found: episodes with their hosts' names.
+struct Found {
+    as_of: u64,
+    now: Timestamp,
+    keys: Vec<HostKey>,
+    episodes: Vec<EpisodeRecord>,
+}
+
+impl Found {
+    fn items(&self) -> Vec<EpisodeItem<'_>> {
+        let item = |record| EpisodeItem::of(record, &self.keys[record.host], self.now);
+        self.episodes.iter().map(item).collect()
+    }
+}
+
+/// What is asked beyond the shared parameters.
+struct Pick {
+    open: Option<bool>,
+    files: Vec<String>,
+    descending: bool,
+    after: Option<Place>,
+    limit: Option<usize>,
+}
+
+impl Pick {
+    fn passes(&self, record: &EpisodeRecord) -> bool {
+        let names = |wanted: &String| match wanted.strip_suffix('*') {
+            Some(prefix) => record.files.iter().any(|path| path.starts_with(prefix)),
+            None => record.files.contains(wanted),
+        };
+        let place = Place { time: record.episode.started_at, id: record.episode.id };
+        self.open.is_none_or(|open| open == record.closed.is_none())
+            && (self.files.is_empty() || self.files.iter().any(names))
+            && self
+                .after
+                .is_none_or(|after| if self.descending { place < after } else { place > after })
+    }
+
+    /// Keeps what passes, in order, one more than the limit.
+    fn apply(&self, episodes: &mut Vec<EpisodeRecord>) {
+        episodes.retain(|record| self.passes(record));
+        episodes.sort_by_key(|record| (record.episode.started_at, record.episode.id));
+        if self.descending {
+            episodes.reverse();
+        }
+        if let Some(limit) = self.limit {
+            episodes.truncate(limit.saturating_add(1));
+        }
+    }
+}
+
+async fn find(app: &AppState, query: &PastQuery, pick: &Pick) -> Result<Found, Problem> {
+    let passes = |found: &_| query.hosts.matches_attributes(found);
+    let found = app.readers.look_back(query.question, passes, async |lookback| {
+        let mut episodes = lookback.episodes().await?;
+        for record in &mut episodes {
+            if record.closed.is_none() {
+                record.episode.drifted = lookback.hosts[record.host].course.drifted(lookback.now);
+            }
+        }
+        pick.apply(&mut episodes);
+        lookback.fill_in_commits(&mut episodes).await?;
+        Ok(Found {
+            as_of: lookback.as_of,
+            now: lookback.now,
+            keys: lookback.hosts.iter().map(|past| past.attributes.key.clone()).collect(),
+            episodes,
+        })
+    });
+    Ok(found.await?)
+}
+
+/// Drifts, one by one
+///
+/// Every drift from its first `out_of_sync` report to the next `synced` one, newest first, in the
+/// envelope of `/history`. With `from` and `to`, those that overlap, unclipped. `failed`, `unknown`
+/// and silence neither open nor close one. CSV and NDJSON (by `format` or `Accept`) show all that
+/// match, or `limit`.
+#[utoipa::path(get, path = "/episodes", tag = "reviews", operation_id = "list_episodes",
+    params(PastParams,
+        ("open" = Option<bool>, Query, description = "true: only open ones; false: only ended ones", example = true),
+        ("file" = Option<Vec<String>>, Query, description = "During which this path differed; a prefix if it ends in *", example = json!(["rsyslog.d/*"])),
+        ("order" = Option<String>, Query, description = "desc (default) or asc by started_at", example = "asc"),
+        ("limit" = Option<u64>, Query, description = "Rows at most, 1 to 10,000; default 100 in JSON, all else", example = 50),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
+        ("format" = Option<String>, Query, description = "json, csv or ndjson", example = "csv")),
+    responses(
+        (status = 200, description = "A page, or all", content((EpisodePage<'_> = "application/json"), (String = "text/csv", example = "id,server_group,host,started_at,…\r\n"), (String = "application/x-ndjson", example = "{\"id\":\"1234\",…}\n"))),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 400, description = "Wrong parameters, or a cursor with other filters", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:invalid-parameters","title":"Some parameters are not valid","status":400,"detail":"from: lies behind to","instance":"urn:gitops-status-server:request:5f0c9a3e-11","errors":[{"field":"from","message":"lies behind to"}]})),
+        (status = 503, description = "The database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server cannot read its database","status":503,"detail":"The database cannot be read just now","instance":"urn:gitops-status-server:request:5f0c9a3e-12"}))))]
+pub async fn list(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(&request)?;
+    let format = Format::of(&mut params, request.headers().get(header::ACCEPT));
+    let more = ["open", "file", "order", "limit", "cursor", "format"];
+    let mut query = PastQuery::of(&mut params, &more, app.now());
+    let order = params.words("order", &["desc", "asc"]);
+    let limit = params.number("limit", 1..=LIMIT_MAX).map(|limit| limit as usize);
+    let digest =
+        filter_digest(&format!("episodes {}", params.canonical(&["cursor", "limit", "format"])));
+    let mut pick = Pick {
+        open: params.flag("open"),
+        files: params.all("file"),
+        descending: order.first() != Some(&1),
+        after: None,
+        limit: limit.or((format == Format::Json).then_some(LIMIT_DEFAULT)),
+    };
+    match params.one("cursor").map(|text| Cursor::decode(&text)) {
+        None => {}
+        Some(Err(error)) => params.error("cursor", error.to_string()),
+        Some(Ok(cursor)) if cursor.filters != digest => params
+            .error("cursor", "belongs to other filters or another order; begin again without it"),
+        Some(Ok(cursor)) => {
+            pick.after = Some(cursor.after);
+            query.question.as_of = Some(cursor.as_of);
+            (query.question.from, query.question.to) = (cursor.from, cursor.to);
+        }
+    }
+    params.check()?;
+    let mut found = find(&app, &query, &pick).await?;
+    let limit = pick.limit.unwrap_or(usize::MAX);
+    let more = found.episodes.len() > limit;
+    found.episodes.truncate(limit);
+    if format == Format::Json {
+        let next = found.episodes.last().filter(|_| more).map(|last| {
+            let Question { from, to, .. } = query.question;
+            let after = Place { time: last.episode.started_at, id: last.episode.id };
+            Cursor { after, as_of: found.as_of, from, to, filters: digest }.encode()
+        });
+        let as_of = found.as_of.to_string();
+        let page = EpisodePage { items: found.items(), next_cursor: next, as_of };
+        let body = serde_json::to_vec(&page).expect("answers have only string keys");
+        return Ok(named(Prepared::new(body).answer(&request, JSON), found.as_of));
+    }
+    let mut body = Vec::new();
+    if format == Format::Csv {
+        body = csv(&found.items());
+    } else {
+        for item in found.items() {
+            serde_json::to_writer(&mut body, &item).expect("answers have only string keys");
+            body.push(b'\n');
+        }
+    }
+    Ok(named(Prepared::new(body).answer(&request, format.content_type()), found.as_of))
+}
+
+/// An id that a late report has retired.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Superseded {
+    /// The id asked for.
+    #[schema(example = "1240")]
+    pub id: String,
+    /// The episode it belongs to now.
+    #[schema(example = "1234")]
+    pub superseded_by: String,
+}
+
+/// One drift
+///
+/// By the id of the report that opened it. A late report may show that a drift began earlier: the id
+/// it had before then answers `superseded_by`.
+#[utoipa::path(get, path = "/episodes/{id}", tag = "reviews", operation_id = "get_episode",
+    params(("id" = String, Path, description = "The episode's id", example = "1234")),
+    responses(
+        (status = 200, description = "The episode; or, for an id that a late report has retired, `id` and `superseded_by`", body = EpisodeItem<'_>),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 404, description = "No episode has or had this id", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-episode","title":"No episode has or had this id","status":404,"detail":"No report of this id has opened a drift; /episodes lists those that have","instance":"urn:gitops-status-server:request:5f0c9a3e-23"})),
+        (status = 503, description = "The database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server cannot read its database","status":503,"detail":"The database cannot be read just now","instance":"urn:gitops-status-server:request:5f0c9a3e-24"}))))]
+pub async fn one(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpResponse, Problem> {
+    let id = segments(&request)?.pop().and_then(|text| text.parse::<u64>().ok());
+    let id =
+        id.filter(|id| (1..=i64::MAX as u64).contains(id)).ok_or_else(Problem::no_such_episode)?;
+    let sent = app.readers.host_of_entry(id).await?.ok_or_else(Problem::no_such_episode)?;
+    let (_, state) = app.board.find(&sent).ok_or_else(Problem::no_such_episode)?;
+    let question = Question::now(app.now());
+    let passes = |found: &crate::domain::review::Attributes| found.key == state.key;
+    let looked = app.readers.look_back(question, passes, async |lookback| {
+        let mut episodes = lookback.episodes().await?;
+        let superseded_by = lookback.superseded_by(id, &episodes).await?;
+        episodes.retain(|record| record.episode.id == id);
+        for record in &mut episodes {
+            if record.closed.is_none() {
+                record.episode.drifted = lookback.hosts[record.host].course.drifted(lookback.now);
+            }
+        }
+        lookback.fill_in_commits(&mut episodes).await?;
+        let keys = lookback.hosts.iter().map(|past| past.attributes.key.clone()).collect();
+        let (as_of, now) = (lookback.as_of, lookback.now);
+        Ok((Found { as_of, now, keys, episodes }, superseded_by))
+    });
+    let (found, superseded_by) = looked.await?;
+    let items = found.items();
+    let answer = match (items.first(), superseded_by) {
+        (Some(item), _) => serde_json::to_vec(item),
+        (None, Some(by)) => {
+            serde_json::to_vec(&Superseded { id: id.to_string(), superseded_by: by.to_string() })
+        }
+        (None, None) => return Err(Problem::no_such_episode()),
+    };
+    let body = answer.expect("answers have only string keys");
+    Ok(named(Prepared::new(body).answer(&request, JSON), found.as_of))
+}
+
+/// An episode as Grafana's annotations take it.
+#[derive(Debug, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "Grafana's names")]
+pub struct Annotation {
+    #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
+    pub time: Timestamp,
+    /// Null while the drift is open.
+    #[serde(rename = "timeEnd")]
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T11:02:00Z")]
+    pub time_end: Option<Timestamp>,
+    #[schema(example = "Drift: rsyslog-prod/rsyslog-01")]
+    pub title: String,
+    #[schema(example = "30m, 2 files: rsyslog.conf, rsyslog.d/30-lab.conf; ended by pipeline")]
+    pub text: String,
+    /// One text: Grafana splits it at commas.
+    #[schema(example = "drift,rsyslog-prod,rsyslog-01")]
+    pub tags: String,
+}
+
+impl Annotation {
+    fn of(item: &EpisodeItem<'_>) -> Self {
+        let seconds = u64::try_from(item.duration_seconds.0 / 1_000_000).unwrap_or(0);
+        let length = humantime::format_duration(std::time::Duration::from_secs(seconds));
+        let files = match item.changed_files_count {
+            0 => "unnamed files".to_owned(),
+            1 => format!("1 file: {}", item.changed_files_text),
+            count => format!("{count} files: {}", item.changed_files_text),
+        };
+        let end = item.closed_by.map_or("still open".into(), |by| format!("ended by {by}"));
+        let tag = |name: &str| name.replace(',', " ");
+        Self {
+            time: item.started_at,
+            time_end: item.ended_at,
+            title: format!("Drift: {}/{}", item.server_group, item.host),
+            text: format!("{length}, {files}; {end}"),
+            tags: format!("drift,{},{}", tag(item.server_group), tag(item.host)),
+        }
+    }
+}
+
+/// Drifts as Grafana's annotations
+///
+/// A flat array of the episodes that overlap `from`–`to`, oldest first.
+#[utoipa::path(get, path = "/annotations", tag = "reviews", operation_id = "list_annotations",
+    params(PastParams,
+        ("open" = Option<bool>, Query, description = "true: only open ones; false: only ended ones", example = true),
+        ("file" = Option<Vec<String>>, Query, description = "During which this path differed; a prefix if it ends in *", example = json!(["rsyslog.d/*"]))),
+    responses(
+        (status = 200, description = "The annotations", body = [Annotation]),
+        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 400, description = "Wrong parameters", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:invalid-parameters","title":"Some parameters are not valid","status":400,"detail":"from: lies behind to","instance":"urn:gitops-status-server:request:5f0c9a3e-13","errors":[{"field":"from","message":"lies behind to"}]})),
+        (status = 503, description = "The database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server cannot read its database","status":503,"detail":"The database cannot be read just now","instance":"urn:gitops-status-server:request:5f0c9a3e-14"}))))]
+pub async fn annotations(
+    request: HttpRequest,
+    app: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let mut params = Params::of(&request)?;
+    let query = PastQuery::of(&mut params, &["open", "file"], app.now());
+    let pick = Pick {
+        open: params.flag("open"),
+        files: params.all("file"),
+        descending: false,
+        after: None,
+        limit: None,
+    };
+    params.check()?;
+    let found = find(&app, &query, &pick).await?;
+    let rows: Vec<Annotation> = found.items().iter().map(Annotation::of).collect();
+    let body = serde_json::to_vec(&rows).expect("answers have only string keys");
+    Ok(named(Prepared::new(body).answer(&request, JSON), found.as_of))
+}

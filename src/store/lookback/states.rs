@@ -1,0 +1,178 @@
+//! What `/status` would have shown: the registers of every host as of the end of a look back.
+
+use super::{Lookback, Past};
+use crate::domain::content::Content;
+use crate::domain::course::Change;
+use crate::domain::report::{Run, Status};
+use crate::domain::state::{HostState, Place, Word};
+use crate::domain::time::Timestamp;
+use crate::store::Trouble;
+use crate::store::readers::Readers;
+use sqlx::{AssertSqlSafe, Row};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Conditions on the newest entries asked for, in the order of [`Found::newest`].
+const REGISTERS: [&str; 7] = [
+    "h.kind < 2",
+    "h.source IN (0, 4)",
+    "h.source IN (0, 4) AND h.source = 0",
+    "h.source IN (1, 2, 3)",
+    "c.status IS NOT NULL",
+    "h.source IN (1, 2, 3) AND c.status IS NOT NULL",
+    "(c.changed_files IS NOT NULL OR h.source IN (0, 4) OR c.status = 0)",
+];
+const NEWEST: usize = 0;
+const DEPLOYMENT: usize = 1;
+const PIPELINE: usize = 2;
+const CHECK: usize = 3;
+const STATUS: usize = 4;
+const CHECK_STATUS: usize = 5;
+const FILES: usize = 6;
+/// What imports carried ($1: names).
+const CARRIED: &str = "SELECT h.host_id, max(c.last_pipeline_run), max(c.last_cron_check) \
+     FROM json_each($1) g CROSS JOIN drift_history h JOIN content c ON c.id = h.content_id \
+     WHERE h.host_id = g.value AND h.source = 4 AND h.time < $2 AND h.seq <= $3 GROUP BY 1";
+const REPORTS: &str = "SELECT g.value->>0, sum(s.reports) FROM json_each($1) g \
+     CROSS JOIN segment s WHERE s.host_id = g.value->>1 AND s.start < g.value->>2 GROUP BY 1";
+
+/// The newest entry of a kind: where it stands, its content and its run.
+type Newest = Option<(Place, i64, Option<i64>)>;
+
+/// What was found of one host.
+#[derive(Default)]
+struct Found {
+    newest: [Newest; REGISTERS.len()],
+    last_pipeline_run: Option<Timestamp>,
+    last_cron_check: Option<Timestamp>,
+    reports: u64,
+}
+
+impl Lookback<'_> {
+    /// Every host's state at the end; hosts that were retired or unknown then are left out.
+    pub async fn states(&mut self, readers: &Readers) -> Result<Vec<HostState>, Trouble> {
+        self.hosts.retain(|past| past.course.open.is_some());
+        let found = self.registers().await?;
+        let entries = || found.iter().flat_map(|found| found.newest.iter().flatten());
+        let ids: Vec<i64> = entries().map(|(_, content, _)| *content).collect();
+        let contents = readers.dictionary().contents(self.connection, ids.into_iter()).await?;
+        let ids: Vec<i64> = entries().filter_map(|(.., run)| *run).collect();
+        let runs = readers.dictionary().runs(self.connection, ids.into_iter()).await?;
+        let states = self.hosts.iter().zip(&found);
+        Ok(states.filter_map(|(past, found)| state(past, found, &contents, &runs)).collect())
+    }
+
+    async fn registers(&mut self) -> Result<Vec<Found>, Trouble> {
+        let names: Vec<i64> =
+            self.hosts.iter().flat_map(|past| past.names.all.iter().copied()).collect();
+        let names = serde_json::to_string(&names).expect("integers are JSON");
+        let columns = REGISTERS.map(|condition| {
+            format!(
+                "(SELECT format('%d,%d,%d,%s', h.time, h.seq, h.content_id, coalesce(h.run_id, '')) \
+                 FROM drift_history h JOIN content c ON c.id = h.content_id \
+                 WHERE h.host_id = g.value AND h.time < $2 AND h.seq <= $3 AND {condition} \
+                 ORDER BY h.time DESC, h.seq DESC LIMIT 1)"
+            )
+        });
+        let sql = format!("SELECT g.value, {} FROM json_each($1) g", columns.join(", "));
+        // The text is put together from constants.
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(&names);
+        let query = query.bind(self.end().0).bind(self.as_of as i64);
+        let rows = query.fetch_all(&mut *self.connection).await?;
+        let owner: HashMap<i64, usize> = self
+            .hosts
+            .iter()
+            .enumerate()
+            .flat_map(|(at, past)| past.names.all.iter().map(move |name| (*name, at)))
+            .collect();
+        let mut found: Vec<Found> = self.hosts.iter().map(|_| Found::default()).collect();
+        for row in &rows {
+            let Some(at) = owner.get(&row.try_get::<i64, _>(0)?) else { continue };
+            for (register, newest) in found[*at].newest.iter_mut().enumerate() {
+                let entry = row.try_get::<Option<&str>, _>(register + 1)?.and_then(placed);
+                *newest = (*newest).max(entry);
+            }
+        }
+        let query = sqlx::query(CARRIED).bind(&names).bind(self.end().0).bind(self.as_of as i64);
+        for row in query.fetch_all(&mut *self.connection).await? {
+            let Some(at) = owner.get(&row.try_get::<i64, _>(0)?) else { continue };
+            let time = |column| row.try_get::<Option<i64>, _>(column).map(|t| t.map(Timestamp));
+            let found = &mut found[*at];
+            found.last_pipeline_run = found.last_pipeline_run.max(time(1)?);
+            found.last_cron_check = found.last_cron_check.max(time(2)?);
+        }
+        let hosts = self.hosts.iter().enumerate();
+        let hosts: Vec<_> =
+            hosts.map(|(at, past)| (at, past.root(), past.written_until().0)).collect();
+        let hosts = serde_json::to_string(&hosts).expect("integers are JSON");
+        for row in sqlx::query(REPORTS).bind(hosts).fetch_all(&mut *self.connection).await? {
+            found[row.try_get::<i64, _>(0)? as usize].reports = row.try_get::<i64, _>(1)? as u64;
+        }
+        Ok(found)
+    }
+}
+
+/// Reads `time,seq,content,run`.
+fn placed(text: &str) -> Newest {
+    let mut numbers = text.split(',').map(|number| number.parse::<i64>().ok());
+    let mut next = || numbers.next().flatten();
+    let place = Place { time: Timestamp(next()?), id: next()? as u64 };
+    Some((place, next()?, next()))
+}
+
+fn state(
+    past: &Past,
+    found: &Found,
+    contents: &HashMap<i64, Arc<Content>>,
+    runs: &HashMap<i64, Arc<Run>>,
+) -> Option<HostState> {
+    let word = |register: usize| {
+        let (place, content, _) = found.newest[register]?;
+        Some(Word { place, value: contents.get(&content)?.clone() })
+    };
+    let newest = word(NEWEST)?;
+    let run = found.newest[NEWEST].and_then(|(.., run)| runs.get(&run?).cloned());
+    let said = |register| {
+        let word: Word<Arc<Content>> = word(register)?;
+        Some(Word { place: word.place, value: word.value.status? })
+    };
+    let course = &past.course;
+    let episode = course.episode.as_ref();
+    let drift_start = episode.map(|e| Place { time: e.started_at, id: e.id });
+    let place_of = |register: usize| found.newest[register].map(|(place, ..)| place.time);
+    let folded: u64 = past
+        .since
+        .iter()
+        .map(|change| if let Change::Segment(segment) = change { segment.reports } else { 0 })
+        .sum();
+    let legacy = past.attributes.repo_name.is_some() && found.newest[DEPLOYMENT].is_none();
+    let reports = found.reports + folded + course.open?.reports;
+    // What is in force is what the course says: a retirement may stand between.
+    let in_force = Word { place: newest.place, value: course.status };
+    let files = word(FILES).filter(|word| course.files.is_of(&word.value));
+    Some(HostState {
+        key: past.attributes.key.clone(),
+        host_id: past.root(),
+        former: Arc::default(),
+        reports,
+        first_time: newest.place.time,
+        deployment: word(DEPLOYMENT),
+        check: word(CHECK),
+        status: (course.status != Status::Unknown || found.newest[STATUS].is_some())
+            .then_some(in_force),
+        check_status: said(CHECK_STATUS),
+        word: files.clone(),
+        files,
+        last_pipeline_run: found.last_pipeline_run.max(place_of(PIPELINE)),
+        last_cron_check: found.last_cron_check.max(place_of(CHECK)),
+        synced: None,
+        drifted: None,
+        drift_start,
+        newest_legacy_id: None,
+        legacy_reports: if legacy { reports } else { 0 },
+        max_reported_at: None,
+        retired: None,
+        course: course.clone(),
+        newest: Word { place: newest.place, value: (newest.value, run) },
+    })
+}
