@@ -42,6 +42,10 @@ pub enum Command {
     ///
     /// The server may run meanwhile: an export shows the history as it was when it began.
     Export(ExportArgs),
+    /// Print the review of a period: what every host's time was, and which drifts there were.
+    ///
+    /// The same as GET /reviews; as text, a page for a meeting. The server may run meanwhile.
+    Review(ReviewArgs),
     /// Check what is written down.
     ///
     /// With --refold: fold the history anew and compare current state, segments and episodes with
@@ -240,6 +244,62 @@ impl ExportArgs {
             && self.limit.is_none()
             && !self.changes_only
     }
+}
+
+/// Arguments of `review`: the parameters of `GET /reviews`.
+#[derive(Debug, Clone, Args)]
+pub struct ReviewArgs {
+    /// The period, UTC: 2026, 2026-Q3 or 2026-07. Without it, --from (and --to).
+    pub period: Option<String>,
+    /// text: a page to read. csv and json: as GET /reviews answers.
+    #[arg(long, default_value = "text")]
+    pub format: ReviewFormat,
+    /// The beginning, inclusive: 2026-07-01, RFC 3339, seconds, milliseconds, or now-90d.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// The end, exclusive (default: now).
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// What csv and json are grouped by: server_group (default), host, environment, server_type,
+    /// repo_name or file.
+    #[arg(long, value_name = "KEY")]
+    pub group_by: Option<String>,
+    /// Only entries up to this id count: the review as it was when that was the newest.
+    #[arg(long, value_name = "ID")]
+    pub as_of: Option<String>,
+    /// A filter on hosts as NAME=VALUE; may be repeated: --filter server_group=web
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub filter: Vec<(String, String)>,
+    /// Where the history is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+impl ReviewArgs {
+    /// As parameters of `GET /reviews`.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        let mut pairs = self.filter.clone();
+        for (name, value) in [
+            ("from", &self.from),
+            ("to", &self.to),
+            ("group_by", &self.group_by),
+            ("as_of", &self.as_of),
+        ] {
+            pairs.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
+        }
+        pairs
+    }
+}
+
+/// What a review is printed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReviewFormat {
+    /// A page to read.
+    Text,
+    /// A row for each item.
+    Csv,
+    /// Items and totals.
+    Json,
 }
 
 /// Arguments of `verify`.

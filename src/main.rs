@@ -42,6 +42,7 @@ fn prepare(command: &Command) -> Result<(), String> {
             args.database.check()?;
             log_to_stderr(LogFormat::Text)
         }
+        Command::Review(args) => args.database.check(),
         Command::Verify(args) => args.database.check(),
         Command::Rebuild(args) => args.check(),
         Command::Openapi | Command::Healthcheck(_) => Ok(()),
@@ -55,6 +56,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(args) => actix_web::rt::System::new().block_on(commands::serve::run(args)),
         Command::Import(args) => actix_web::rt::System::new().block_on(commands::import::run(args)),
         Command::Export(args) => actix_web::rt::System::new().block_on(commands::export::run(args)),
+        Command::Review(args) => actix_web::rt::System::new().block_on(commands::review::run(args)),
         Command::Verify(args) => {
             actix_web::rt::System::new().block_on(commands::verify::run_verify(args.database))
         }
@@ -69,6 +71,9 @@ fn exit_code(result: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("gitops-status-server: {failure}");
+            if failure.is::<commands::WrongArgument>() {
+                return ExitCode::from(2);
+            }
             ExitCode::FAILURE
         }
     }

@@ -24,7 +24,8 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     let hosts = hosts_filter(&params);
     let query = HistoryQuery::of(&mut params, &hosts, system_clock()(), &board);
     if let Some(error) = params.errors.first() {
-        return Err(format!("--{}: {}", error.field.replace('_', "-"), error.message).into());
+        let name = error.field.replace('_', "-");
+        return Err(super::wrong_argument(format!("--{name}: {}", error.message)));
     }
     let expected = if args.is_whole() { Some(loaded.size) } else { None };
     let readers = Arc::new(Readers::new(&location, dictionary, 2));

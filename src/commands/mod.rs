@@ -6,6 +6,7 @@ pub mod healthcheck;
 pub mod import;
 pub mod openapi;
 mod progress;
+pub mod review;
 pub mod serve;
 pub mod verify;
 
@@ -21,6 +22,15 @@ const READER_CONNECTIONS: usize = 4;
 
 /// Why a command failed: one line for the operator (each error below says what to do).
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// An argument that cannot be understood: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; see --help")]
+pub struct WrongArgument(String);
+
+fn wrong_argument(problem: String) -> Failure {
+    Box::new(WrongArgument(problem))
+}
 
 /// The machine's clock.
 pub fn system_clock() -> Clock {

@@ -5,6 +5,10 @@
 //! report arrives out of order: what was in force just before it ([`Before`]), and where the next
 //! drift after it begins. The recorder answers both from the history and hands them in.
 
+mod neighbours;
+
+pub use neighbours::{Before, Neighbours, Surroundings, Unknown};
+
 use super::content::Content;
 use super::course::{Course, OpenEpisode, OpenSegment};
 use super::files::FileSet;
@@ -81,122 +85,6 @@ pub struct HostState {
     pub course: Course,
 }
 
-/// What was in force just before a place.
-#[derive(Debug, Clone, Default)]
-pub struct Before {
-    /// Whether any report comes before.
-    pub exists: bool,
-    /// The status said last.
-    pub status: Option<Status>,
-    /// The content that spoke of files last.
-    pub files: Option<Arc<Content>>,
-    /// Whether a drift is open: of `synced` and `out_of_sync`, the latter was said last.
-    pub drift_open: bool,
-}
-
-/// What the history knows around the place of a report that arrives out of order.
-#[derive(Debug, Clone, Default)]
-pub struct Surroundings {
-    /// What was in force just before.
-    pub before: Before,
-    /// The first `out_of_sync` report behind it.
-    pub next_drift: Option<Place>,
-}
-
-/// What a host's entries say around a place: the newest of each kind before it, and the first drift
-/// behind it. Built from the history and from entries still on their way into it, in any order.
-#[derive(Debug, Clone, Default)]
-pub struct Neighbours {
-    /// A report before; the newest, if there is a retirement before too.
-    pub reported: Option<Place>,
-    /// The newest status before.
-    pub status: Option<Word<Status>>,
-    /// The newest content before that speaks of files.
-    pub files: Option<Word<Arc<Content>>>,
-    /// The newest of `synced` and `out_of_sync` before; true for the latter.
-    pub drifting: Option<Word<bool>>,
-    /// The first `out_of_sync` report behind.
-    pub next_drift: Option<Place>,
-    /// The newest retirement before.
-    pub retired: Option<Place>,
-}
-
-/// What only the history knows of a place's surroundings: what to look up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(missing_docs, reason = "the fields are those of Neighbours")]
-#[expect(clippy::struct_excessive_bools, reason = "independent questions")]
-pub struct Unknown {
-    pub reported: bool,
-    pub status: bool,
-    pub files: bool,
-    pub drifting: bool,
-    pub next_drift: bool,
-    pub retired: bool,
-}
-
-impl Unknown {
-    /// Whether there is anything to look up.
-    pub fn is_any(self) -> bool {
-        self != Self::default()
-    }
-}
-
-impl Neighbours {
-    /// Takes in what was found elsewhere.
-    pub fn merge(&mut self, found: Self) {
-        fn newer<T>(known: &mut Option<Word<T>>, found: Option<Word<T>>) {
-            if let Some(found) = found {
-                set_newer(known, found.place, || found.value);
-            }
-        }
-        self.reported = self.reported.max(found.reported);
-        newer(&mut self.status, found.status);
-        newer(&mut self.files, found.files);
-        newer(&mut self.drifting, found.drifting);
-        self.retired = self.retired.max(found.retired);
-        self.next_drift = match (self.next_drift, found.next_drift) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-    }
-
-    /// Takes in one more entry of the host, seen from the place `at`.
-    pub fn take_in(&mut self, at: Place, place: Place, source: Source, content: &Arc<Content>) {
-        if place > at {
-            if content.status == Some(Status::OutOfSync) {
-                self.next_drift = Some(self.next_drift.map_or(place, |next| next.min(place)));
-            }
-            return;
-        }
-        self.reported = self.reported.max(Some(place));
-        if speaks_of_files(source, content) {
-            set_newer(&mut self.files, place, || content.clone());
-        }
-        if let Some(status) = content.status {
-            set_newer(&mut self.status, place, || status);
-            if matches!(status, Status::Synced | Status::OutOfSync) {
-                set_newer(&mut self.drifting, place, || status == Status::OutOfSync);
-            }
-        }
-    }
-
-    /// The answer the fold asks for.
-    pub fn surroundings(self) -> Surroundings {
-        fn since<T>(word: Option<Word<T>>, retired: Option<Place>) -> Option<T> {
-            word.filter(|word| Some(word.place) > retired).map(|word| word.value)
-        }
-        Surroundings {
-            before: Before {
-                exists: self.reported > self.retired,
-                status: since(self.status, self.retired),
-                files: since(self.files, self.retired),
-                drift_open: since(self.drifting, self.retired).unwrap_or(false),
-            },
-            next_drift: self.next_drift,
-        }
-    }
-}
-
 /// What the fold judges about a report once, at its arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgement {
@@ -259,41 +147,6 @@ impl HostState {
             && Some(place) > self.undrifted()
             && self.drift_start.is_some_and(|start| start < place)
             && self.drifted.is_some_and(|drifted| drifted > place)
-    }
-
-    /// What the registers know of the surroundings of a place, and what must be looked up: a register
-    /// whose word lies before the place is the answer itself.
-    pub fn neighbours(&self, report: &Report, at: Place) -> (Neighbours, Unknown) {
-        fn before<T: Clone>(word: Option<&Word<T>>, at: Place) -> (Option<Word<T>>, bool) {
-            let known = word.filter(|word| word.place < at).cloned();
-            let unknown = word.is_some() && known.is_none();
-            (known, unknown)
-        }
-        let drifts = |place: Option<Place>, value| place.map(|place| Word { place, value });
-        let (synced, drifted) = (drifts(self.synced, false), drifts(self.drifted, true));
-        let newest = if self.drifted > self.synced { drifted } else { synced };
-        let (status, status_unknown) = before(self.status.as_ref(), at);
-        let (files, files_unknown) = before(self.files.as_ref(), at);
-        let (drifting, drifting_unknown) = before(newest.as_ref(), at);
-        let retired = self.retired.filter(|retired| *retired < at);
-        let known = Neighbours {
-            reported: (self.first_time < at.time && self.retired.is_none())
-                .then_some(Place { time: self.first_time, id: 0 }),
-            status,
-            files,
-            drifting,
-            next_drift: None,
-            retired,
-        };
-        let unknown = Unknown {
-            reported: self.first_time == at.time || self.retired.is_some(),
-            status: status_unknown,
-            files: files_unknown,
-            drifting: drifting_unknown,
-            next_drift: self.needs_next_drift(report, at),
-            retired: self.retired.is_some() && retired.is_none(),
-        };
-        (known, unknown)
     }
 
     /// Judges and folds a further report. `around` must be given exactly when the report

@@ -108,7 +108,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         at("/timeline").get(past::timeline::timeline),
         at("/episodes").get(past::episodes::list),
         at("/episodes/{id}").get(past::episodes::one),
-        at("/annotations").get(past::episodes::annotations),
+        at("/annotations").get(past::annotations::annotations),
         at("/reviews").get(past::reviews::of_stretch),
         at("/reviews/{period}").get(past::reviews::of_period),
         at("/hosts/{server_group}/{host}/retire").post(hosts::retire),

@@ -3,7 +3,7 @@
 pub mod past;
 pub mod shapes;
 
-use super::past::{episodes, reviews, timeline};
+use super::past::{annotations, episodes, reviews, timeline};
 use super::problem::{FieldProblem, NearName, Problem, ProblemBody};
 use super::respond::{JSON, Prepared};
 use super::{dto, history, hosts, legacy, reports, status, system};
@@ -31,7 +31,7 @@ use utoipa_swagger_ui::Config;
         reports::pipeline, reports::cron, reports::legacy,
         status::all, status::of_group, status::of_host, status::summary, status::rejections,
         history::all, history::of_host,
-        timeline::timeline, episodes::list, episodes::one, episodes::annotations,
+        timeline::timeline, episodes::list, episodes::one, annotations::annotations,
         reviews::of_stretch, reviews::of_period,
         hosts::retire, hosts::alias,
         legacy::current,
@@ -43,7 +43,7 @@ use utoipa_swagger_ui::Config;
         dto::ReportReceipt<'_>, HistoryPage, HistoryItem, PipelineReport, CronReport, V1Report,
         ReportedFile, FileObject, PipelineBody, CronBody, V1Body,
         timeline::TimelineItem<'_>, episodes::EpisodeItem<'_>, episodes::EpisodePage<'_>,
-        episodes::Annotation, episodes::Superseded, reviews::Review, past::ReviewItem,
+        annotations::Annotation, episodes::Superseded, reviews::Review, past::ReviewItem,
         past::ReviewTotals, hosts::ActAnswer<'_>, hosts::RetireBody, hosts::AliasBody,
         hosts::FormerName,
     )),

@@ -1,6 +1,7 @@
 //! Looking back: timelines, episodes, annotations, reviews. Here are the parameters they share;
 //! `review` is also what the command prints.
 
+pub mod annotations;
 pub mod episodes;
 pub mod reviews;
 pub mod timeline;

@@ -4,13 +4,15 @@
 //! Any error in a transaction closes the connection (after a full disk, sqlx's bookkeeping of a
 //! failed transaction would refuse every later one); the next use opens a new one.
 
+mod batch;
 mod commit;
 mod courses;
 mod load;
 mod lookups;
 mod rename;
+mod texts;
 
-pub use commit::{
+pub use batch::{
     Batch, CommitError, KeyRecord, NewEntry, REJECTIONS_KEPT, Refolded, Rejection, Renaming,
 };
 pub use courses::Disorder;

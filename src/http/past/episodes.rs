@@ -1,4 +1,4 @@
-//! `GET /episodes` and `GET /annotations`: drifts, one by one.
+//! `GET /episodes`: drifts, one by one.
 
 use super::{Csv, PastQuery, Seconds, named};
 use crate::domain::cursor::{Cursor, filter_digest};
@@ -167,27 +167,27 @@ pub struct EpisodePage<'a> {
 }
 
 /// What was found: episodes with their hosts' names.
-struct Found {
-    as_of: u64,
+pub(super) struct Found {
+    pub as_of: u64,
     now: Timestamp,
     keys: Vec<HostKey>,
     episodes: Vec<EpisodeRecord>,
 }
 
 impl Found {
-    fn items(&self) -> Vec<EpisodeItem<'_>> {
+    pub fn items(&self) -> Vec<EpisodeItem<'_>> {
         let item = |record| EpisodeItem::of(record, &self.keys[record.host], self.now);
         self.episodes.iter().map(item).collect()
     }
 }
 
 /// What is asked beyond the shared parameters.
-struct Pick {
-    open: Option<bool>,
-    files: Vec<String>,
-    descending: bool,
-    after: Option<Place>,
-    limit: Option<usize>,
+pub(super) struct Pick {
+    pub open: Option<bool>,
+    pub files: Vec<String>,
+    pub descending: bool,
+    pub after: Option<Place>,
+    pub limit: Option<usize>,
 }
 
 impl Pick {
@@ -217,7 +217,7 @@ impl Pick {
     }
 }
 
-async fn find(app: &AppState, query: &PastQuery, pick: &Pick) -> Result<Found, Problem> {
+pub(super) async fn find(app: &AppState, query: &PastQuery, pick: &Pick) -> Result<Found, Problem> {
     let passes = |found: &_| query.hosts.matches_attributes(found);
     let found = app.readers.look_back(query.question, passes, async |lookback| {
         let mut episodes = lookback.episodes().await?;
@@ -250,7 +250,7 @@ async fn find(app: &AppState, query: &PastQuery, pick: &Pick) -> Result<Found, P
         ("file" = Option<Vec<String>>, Query, description = "During which this path differed; a prefix if it ends in *", example = json!(["rsyslog.d/*"])),
         ("order" = Option<String>, Query, description = "desc (default) or asc by started_at", example = "asc"),
         ("limit" = Option<u64>, Query, description = "Rows at most, 1 to 10,000; default 100 in JSON, all else", example = 50),
-        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before (empty for the first page)", example = ""),
         ("format" = Option<String>, Query, description = "json, csv or ndjson", example = "csv")),
     responses(
         (status = 200, description = "A page, or all", content((EpisodePage<'_> = "application/json"), (String = "text/csv", example = "id,server_group,host,started_at,…\r\n"), (String = "application/x-ndjson", example = "{\"id\":\"1234\",…}\n"))),
@@ -366,77 +366,5 @@ pub async fn one(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpR
         (None, None) => return Err(Problem::no_such_episode()),
     };
     let body = answer.expect("answers have only string keys");
-    Ok(named(Prepared::new(body).answer(&request, JSON), found.as_of))
-}
-
-/// An episode as Grafana's annotations take it.
-#[derive(Debug, Serialize, ToSchema)]
-#[expect(missing_docs, reason = "Grafana's names")]
-pub struct Annotation {
-    #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
-    pub time: Timestamp,
-    /// Null while the drift is open.
-    #[serde(rename = "timeEnd")]
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T11:02:00Z")]
-    pub time_end: Option<Timestamp>,
-    #[schema(example = "Drift: rsyslog-prod/rsyslog-01")]
-    pub title: String,
-    #[schema(example = "30m, 2 files: rsyslog.conf, rsyslog.d/30-lab.conf; ended by pipeline")]
-    pub text: String,
-    /// One text: Grafana splits it at commas.
-    #[schema(example = "drift,rsyslog-prod,rsyslog-01")]
-    pub tags: String,
-}
-
-impl Annotation {
-    fn of(item: &EpisodeItem<'_>) -> Self {
-        let seconds = u64::try_from(item.duration_seconds.0 / 1_000_000).unwrap_or(0);
-        let length = humantime::format_duration(std::time::Duration::from_secs(seconds));
-        let files = match item.changed_files_count {
-            0 => "unnamed files".to_owned(),
-            1 => format!("1 file: {}", item.changed_files_text),
-            count => format!("{count} files: {}", item.changed_files_text),
-        };
-        let end = item.closed_by.map_or("still open".into(), |by| format!("ended by {by}"));
-        let tag = |name: &str| name.replace(',', " ");
-        Self {
-            time: item.started_at,
-            time_end: item.ended_at,
-            title: format!("Drift: {}/{}", item.server_group, item.host),
-            text: format!("{length}, {files}; {end}"),
-            tags: format!("drift,{},{}", tag(item.server_group), tag(item.host)),
-        }
-    }
-}
-
-/// Drifts as Grafana's annotations
-///
-/// A flat array of the episodes that overlap `from`–`to`, oldest first.
-#[utoipa::path(get, path = "/annotations", tag = "reviews", operation_id = "list_annotations",
-    params(PastParams,
-        ("open" = Option<bool>, Query, description = "true: only open ones; false: only ended ones", example = true),
-        ("file" = Option<Vec<String>>, Query, description = "During which this path differed; a prefix if it ends in *", example = json!(["rsyslog.d/*"]))),
-    responses(
-        (status = 200, description = "The annotations", body = [Annotation]),
-        (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
-        (status = 400, description = "Wrong parameters", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:invalid-parameters","title":"Some parameters are not valid","status":400,"detail":"from: lies behind to","instance":"urn:gitops-status-server:request:5f0c9a3e-13","errors":[{"field":"from","message":"lies behind to"}]})),
-        (status = 503, description = "The database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server cannot read its database","status":503,"detail":"The database cannot be read just now","instance":"urn:gitops-status-server:request:5f0c9a3e-14"}))))]
-pub async fn annotations(
-    request: HttpRequest,
-    app: web::Data<AppState>,
-) -> Result<HttpResponse, Problem> {
-    let mut params = Params::of(&request)?;
-    let query = PastQuery::of(&mut params, &["open", "file"], app.now());
-    let pick = Pick {
-        open: params.flag("open"),
-        files: params.all("file"),
-        descending: false,
-        after: None,
-        limit: None,
-    };
-    params.check()?;
-    let found = find(&app, &query, &pick).await?;
-    let rows: Vec<Annotation> = found.items().iter().map(Annotation::of).collect();
-    let body = serde_json::to_vec(&rows).expect("answers have only string keys");
     Ok(named(Prepared::new(body).answer(&request, JSON), found.as_of))
 }

@@ -7,126 +7,24 @@
 //! more inside the same transaction.
 
 use super::Writer;
-use super::courses::Disorder;
+use super::batch::{Batch, CommitError, NewEntry, REJECTIONS_KEPT, Refolded, Rejection};
 use super::rename::rename;
+use super::texts::{
+    BEGIN, BLOCK_ROWS, COMMIT, add, bind_block, block_text, json_text, keys_json, lone_row,
+    rejections_json, texts,
+};
 use crate::domain::content::ContentDigest;
-use crate::domain::course::{Change, Course};
-use crate::domain::line::{Entry, hex};
+use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Sender, Source};
-use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
-use crate::store::Trouble;
 use crate::store::dictionary::Dictionary;
-use crate::store::rows::{NarrowEntry, STATE_COLUMNS, content_json, state_columns};
+use crate::store::rows::{NarrowEntry, content_json};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, Executor, Row};
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use sqlx::{Executor, Row};
+use std::collections::HashSet;
 
-/// Refused reports kept.
-pub const REJECTIONS_KEPT: i64 = 10_000;
-/// Rows of one INSERT.
-const BLOCK_ROWS: usize = 32;
-
-/// Everything one transaction writes.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// Hosts seen for the first time, with their numbers.
-    pub new_hosts: Vec<(i64, HostKey)>,
-    /// New entries in the order of their ids, which follow on the newest stored one.
-    pub entries: Vec<NewEntry>,
-    /// The states of the hosts concerned, after the batch.
-    pub states: Vec<Arc<HostState>>,
-    /// Idempotency keys to remember.
-    pub keys: Vec<KeyRecord>,
-    /// Refused reports to list.
-    pub rejections: Vec<Rejection>,
-    /// Keys received before this are forgotten.
-    pub forget_keys_before: Timestamp,
-    /// What the courses of hosts (by number) added.
-    pub changes: Vec<(i64, Change)>,
-    /// Hosts whose course is to be folded anew.
-    pub disorders: Vec<Disorder>,
-    /// Entries out of order: the number of their host's name, and their id.
-    pub out_of_order: Vec<(i64, u64)>,
-    /// A host that has a new name from now on; the batch holds nothing else but that entry.
-    pub renaming: Option<Renaming>,
-}
-
-/// A host's former name and its new one, by the numbers of hosts with a course.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Renaming {
-    pub old: i64,
-    pub new: i64,
-}
-
-/// The courses of the hosts that were folded anew, by their numbers.
-pub type Refolded = HashMap<i64, Course>;
-
-/// An entry on its way in.
-#[derive(Debug)]
-pub struct NewEntry {
-    /// The entry.
-    pub entry: Entry,
-    /// The number of its host.
-    pub host_id: i64,
-    /// The digest of its content.
-    pub digest: ContentDigest,
-    /// The first 8 bytes of its leaf hash, big-endian.
-    pub hash8: i64,
-}
-
-/// A request remembered by its Idempotency-Key.
-#[derive(Debug, Clone)]
-pub struct KeyRecord {
-    /// The access token's name, empty without one.
-    pub token: String,
-    /// The key as sent.
-    pub key: String,
-    /// Digest of route and body, hex.
-    pub body: String,
-    /// The entries it was answered with, in order.
-    pub ids: Vec<u64>,
-    /// When it came.
-    pub received_at: Timestamp,
-}
-
-/// A refused report, as `GET /rejections` lists it.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the fields are the contract's, section 4")]
-pub struct Rejection {
-    pub time: Timestamp,
-    pub source: Source,
-    pub server_group: Option<String>,
-    pub host: Option<String>,
-    pub reason: String,
-}
-
-/// What became of a batch that did not go through.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// Surely not stored.
-    #[error("not stored: {0}")]
-    NotStored(Trouble),
-    /// The commit itself failed: it may come back after a crash.
-    #[error("the commit failed, whether it is stored is unknown: {0}")]
-    Unknown(Trouble),
-    /// Another process has written since we looked: load again and retry.
-    #[error("another process wrote to the database")]
-    Moved,
-}
-
-const BEGIN: &str = "BEGIN IMMEDIATE;";
-// OR ROLLBACK: a failure ends the transaction anyway, and ABORT would keep a copy of every page
-// touched, to be able to undo one statement.
-const INSERT_HISTORY: &str = "INSERT OR ROLLBACK INTO drift_history (seq, host_id, received_at, lag, \
-     ahead, content_id, sender_id, run_id, kind, source, late, transition, hash8) VALUES ";
-const HISTORY_COLUMNS: usize = 13;
-const UPSERT_STATE: &str = "INSERT OR REPLACE INTO current_state VALUES ";
-const COMMIT: &str = "COMMIT;";
 const INSERT_DICTIONARIES: &str = "
 INSERT INTO host (id, server_group, host)
     SELECT value->>0, value->>1, value->>2 FROM json_each($1);
@@ -156,17 +54,6 @@ SELECT 1, s.reported_by, s.remote_address, s.id FROM json_each($2) w JOIN sender
 UNION ALL
 SELECT 2, r.run_id, r.run_url, r.id FROM json_each($3) w JOIN run r
     ON r.run_id IS w.value->>0 AND r.run_url IS w.value->>1";
-
-impl Batch {
-    /// Puts the courses that were folded anew into the states.
-    pub fn put_in(&mut self, mut refolded: Refolded) {
-        for state in &mut self.states {
-            if let Some(course) = refolded.remove(&state.host_id) {
-                Arc::make_mut(state).course = course;
-            }
-        }
-    }
-}
 
 impl Writer {
     /// Writes a batch; on `Ok` it is committed and synced. After an error the states handed in are
@@ -377,84 +264,6 @@ fn is_refusal(error: &sqlx::Error) -> bool {
     const FULL: i64 = 13;
     let code = error.as_database_error().and_then(|e| e.code()?.parse::<i64>().ok());
     code.is_some_and(|code| matches!(code & 0xff, BUSY | FULL))
-}
-
-/// The text that writes `rows` history rows and as many states; `whole`: from BEGIN to COMMIT.
-fn block_text(rows: usize, whole: bool) -> &'static str {
-    static TEXTS: [[OnceLock<String>; 2]; BLOCK_ROWS + 1] =
-        [const { [const { OnceLock::new() }; 2] }; BLOCK_ROWS + 1];
-    TEXTS[rows][usize::from(whole)].get_or_init(|| {
-        if rows == 0 {
-            return format!("{BEGIN}{COMMIT}");
-        }
-        let list = |columns: usize| {
-            let row = format!("({})", vec!["?"; columns].join(","));
-            vec![row; rows].join(",")
-        };
-        let history = format!("{INSERT_HISTORY}{};", list(HISTORY_COLUMNS));
-        let states = format!("{UPSERT_STATE}{};", list(STATE_COLUMNS));
-        let (begin, commit) = if whole { (BEGIN, COMMIT) } else { ("", "") };
-        [begin, &history, &states, commit].concat()
-    })
-}
-
-/// The text that writes one history row and no state: a renaming folds its host anew.
-fn lone_row() -> &'static str {
-    static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| format!("{INSERT_HISTORY}({});", vec!["?"; HISTORY_COLUMNS].join(",")))
-}
-
-/// The values of one block: its rows, then as many states, beginning with state `first`. There are
-/// never more states than entries; where there are fewer, the last is written again.
-fn bind_block(rows: &[NarrowEntry], states: &[Arc<HostState>], first: usize) -> SqliteArguments {
-    let mut values = SqliteArguments::default();
-    values.reserve(rows.len() * (HISTORY_COLUMNS + STATE_COLUMNS), 0);
-    for row in rows {
-        for column in row.columns() {
-            add(&mut values, column);
-        }
-    }
-    let states_written = if states.is_empty() { 0 } else { rows.len() };
-    for index in first..first + states_written {
-        let state = &states[index.min(states.len() - 1)];
-        for column in state_columns(state) {
-            add(&mut values, column);
-        }
-    }
-    values
-}
-
-fn texts(texts: &[String]) -> SqliteArguments {
-    let mut values = SqliteArguments::default();
-    for text in texts {
-        add(&mut values, text.clone());
-    }
-    values
-}
-
-fn add<'q, T: sqlx::Encode<'q, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite> + 'q>(
-    values: &mut SqliteArguments,
-    value: T,
-) {
-    values.add(value).expect("integers and texts always encode");
-}
-
-fn json_text<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("only strings and integers")
-}
-
-fn keys_json(keys: &[KeyRecord]) -> String {
-    let row = |k: &KeyRecord| {
-        serde_json::json!([k.token, k.key, k.body, json_text(&k.ids), k.received_at.0])
-    };
-    json_text(&keys.iter().map(row).collect::<Vec<_>>())
-}
-
-fn rejections_json(rejections: &[Rejection]) -> String {
-    let row = |r: &Rejection| {
-        serde_json::json!([r.time.0, r.source.code(), r.server_group, r.host, r.reason])
-    };
-    json_text(&rejections.iter().map(row).collect::<Vec<_>>())
 }
 
 /// Reads `time, source, server_group, host, reason`.

@@ -1,6 +1,6 @@
 //! Giving a host a new name: the entries of both names become one course.
 
-use super::commit::Renaming;
+use super::batch::Renaming;
 use crate::domain::names::HostKey;
 use crate::store::courses::Names;
 use crate::store::dictionary::Dictionary;

@@ -1,0 +1,116 @@
+//! What one transaction writes, and what becomes of it.
+
+use super::courses::Disorder;
+use crate::domain::content::ContentDigest;
+use crate::domain::course::{Change, Course};
+use crate::domain::line::Entry;
+use crate::domain::names::HostKey;
+use crate::domain::report::Source;
+use crate::domain::state::HostState;
+use crate::domain::time::Timestamp;
+use crate::store::Trouble;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Refused reports kept.
+pub const REJECTIONS_KEPT: i64 = 10_000;
+
+/// Everything one transaction writes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Hosts seen for the first time, with their numbers.
+    pub new_hosts: Vec<(i64, HostKey)>,
+    /// New entries in the order of their ids, which follow on the newest stored one.
+    pub entries: Vec<NewEntry>,
+    /// The states of the hosts concerned, after the batch.
+    pub states: Vec<Arc<HostState>>,
+    /// Idempotency keys to remember.
+    pub keys: Vec<KeyRecord>,
+    /// Refused reports to list.
+    pub rejections: Vec<Rejection>,
+    /// Keys received before this are forgotten.
+    pub forget_keys_before: Timestamp,
+    /// What the courses of hosts (by number) added.
+    pub changes: Vec<(i64, Change)>,
+    /// Hosts whose course is to be folded anew.
+    pub disorders: Vec<Disorder>,
+    /// Entries out of order: the number of their host's name, and their id.
+    pub out_of_order: Vec<(i64, u64)>,
+    /// A host that has a new name from now on; the batch holds nothing else but that entry.
+    pub renaming: Option<Renaming>,
+}
+
+/// A host's former name and its new one, by the numbers of hosts with a course.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Renaming {
+    pub old: i64,
+    pub new: i64,
+}
+
+/// The courses of the hosts that were folded anew, by their numbers.
+pub type Refolded = HashMap<i64, Course>;
+
+/// An entry on its way in.
+#[derive(Debug)]
+pub struct NewEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// The number of its host.
+    pub host_id: i64,
+    /// The digest of its content.
+    pub digest: ContentDigest,
+    /// The first 8 bytes of its leaf hash, big-endian.
+    pub hash8: i64,
+}
+
+/// A request remembered by its Idempotency-Key.
+#[derive(Debug, Clone)]
+pub struct KeyRecord {
+    /// The access token's name, empty without one.
+    pub token: String,
+    /// The key as sent.
+    pub key: String,
+    /// Digest of route and body, hex.
+    pub body: String,
+    /// The entries it was answered with, in order.
+    pub ids: Vec<u64>,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+/// A refused report, as `GET /rejections` lists it.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are the contract's, section 4")]
+pub struct Rejection {
+    pub time: Timestamp,
+    pub source: Source,
+    pub server_group: Option<String>,
+    pub host: Option<String>,
+    pub reason: String,
+}
+
+/// What became of a batch that did not go through.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Surely not stored.
+    #[error("not stored: {0}")]
+    NotStored(Trouble),
+    /// The commit itself failed: it may come back after a crash.
+    #[error("the commit failed, whether it is stored is unknown: {0}")]
+    Unknown(Trouble),
+    /// Another process has written since we looked: load again and retry.
+    #[error("another process wrote to the database")]
+    Moved,
+}
+
+impl Batch {
+    /// Puts the courses that were folded anew into the states.
+    pub fn put_in(&mut self, mut refolded: Refolded) {
+        for state in &mut self.states {
+            if let Some(course) = refolded.remove(&state.host_id) {
+                Arc::make_mut(state).course = course;
+            }
+        }
+    }
+}
