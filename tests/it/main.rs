@@ -23,6 +23,7 @@ mod order;
 mod pipeline;
 mod problems;
 mod process;
+mod quarter;
 mod random;
 mod receipts;
 mod refold;
