@@ -34,6 +34,10 @@ impl FrozenClock {
         self.0.store(Timestamp::parse(time).unwrap().0, Ordering::SeqCst);
     }
 
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
     pub fn advance(&self, seconds: i64) {
         self.0.fetch_add(seconds * SECOND, Ordering::SeqCst);
     }

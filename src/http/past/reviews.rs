@@ -27,7 +27,7 @@ pub struct ReviewData {
     pub bounds: Bounds,
     /// The newest id known.
     pub as_of: u64,
-    /// Whether the period is over.
+    /// Whether the period is over; a stretch without an end ends now.
     pub complete: bool,
     /// Every host's time.
     pub hosts: Vec<HostPeriod>,
@@ -70,7 +70,7 @@ impl ReviewData {
                 period,
                 bounds: Bounds { from: lookback.from, to: lookback.to },
                 as_of: lookback.as_of,
-                complete: question.to.is_some_and(|to| to <= lookback.now),
+                complete: question.to.is_none_or(|to| to <= lookback.now),
                 hosts,
                 episodes,
             })
@@ -340,9 +340,6 @@ pub fn understand_period(
             params.error(name, format!("has not begun; now is {}", question.now));
         }
         Some(_) => {}
-    }
-    if period.is_none() && question.to.is_none() {
-        question.to = Some(question.now);
     }
     period
 }
