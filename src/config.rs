@@ -136,6 +136,9 @@ pub struct ServeArgs {
         value_name = "LIST"
     )]
     pub trusted_proxies: Networks,
+    /// How long one question to the history may take before it is refused as too wide.
+    #[arg(long, env = "READ_DEADLINE", default_value = "2s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub read_deadline: std::time::Duration,
     /// Threads that answer requests (0: one for each processor).
     #[arg(long, env = "API_WORKERS", default_value_t = 0, value_name = "N")]
     pub api_workers: u16,

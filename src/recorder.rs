@@ -14,8 +14,11 @@ use crate::domain::names::HostKey;
 use crate::domain::report::{Report, Sender};
 use crate::domain::state::{HostState, Judgement};
 use crate::domain::time::Timestamp;
-use crate::store::{Batch, CommitError, Dictionary, Location, Rejection, Trouble, Writer};
+use crate::store::{
+    Batch, CommitError, Dictionary, Location, REJECTIONS_KEPT, Rejection, Trouble, Writer,
+};
 use stage::Stage;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -102,7 +105,7 @@ pub enum RecordError {
 
 enum Job {
     Record(Submission, oneshot::Sender<Result<Vec<Receipt>, RecordError>>),
-    Reject(Vec<Rejection>, oneshot::Sender<()>),
+    Reject(Vec<Rejection>, usize, oneshot::Sender<()>),
     Probe(oneshot::Sender<bool>),
     Act(Act, oneshot::Sender<Result<ActReceipt, ActError>>),
 }
@@ -159,26 +162,39 @@ impl Recorder {
             return Err(RecordError::Busy);
         }
         let (answer, answered) = oneshot::channel();
-        if self.queue.try_send(Job::Record(submission, answer)).is_err() {
+        if let Err(error) = self.queue.try_send(Job::Record(submission, answer)) {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(RecordError::Busy);
+            return Err(refusal(&error));
         }
         answered.await.unwrap_or(Err(RecordError::Unknown))
     }
 
     /// Lists refused reports. Best effort: a refusal is answered whether or not it can be listed.
+    /// Each shares its reason with the others of its request.
     pub async fn reject(&self, rejections: Vec<Rejection>) {
+        let names = |r: &Rejection| {
+            r.server_group.as_ref().map_or(0, String::len) + r.host.as_ref().map_or(0, String::len)
+        };
+        let reason = rejections.first().map_or(0, |rejection| rejection.reason.len());
+        let each = std::mem::size_of::<Rejection>();
+        let bytes = reason + rejections.iter().map(|r| each + names(r)).sum::<usize>();
+        if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_MAX_BYTES {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return;
+        }
         let (done, listed) = oneshot::channel();
-        if self.queue.try_send(Job::Reject(rejections, done)).is_ok() {
+        if self.queue.try_send(Job::Reject(rejections, bytes, done)).is_ok() {
             let _ = listed.await;
+        } else {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
     /// Records an act of a person; answers after the commit.
     pub async fn act(&self, act: Act) -> Result<ActReceipt, ActError> {
         let (answer, answered) = oneshot::channel();
-        if self.queue.try_send(Job::Act(act, answer)).is_err() {
-            return Err(RecordError::Busy.into());
+        if let Err(error) = self.queue.try_send(Job::Act(act, answer)) {
+            return Err(refusal(&error).into());
         }
         answered.await.unwrap_or(Err(RecordError::Unknown.into()))
     }
@@ -187,6 +203,14 @@ impl Recorder {
     pub async fn can_write(&self) -> bool {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Job::Probe(answer)).is_ok() && answered.await.unwrap_or(false)
+    }
+}
+
+/// A full queue is a matter of moments; without a recorder nothing can be stored.
+fn refusal(error: &mpsc::error::TrySendError<Job>) -> RecordError {
+    match error {
+        mpsc::error::TrySendError::Full(_) => RecordError::Busy,
+        mpsc::error::TrySendError::Closed(_) => RecordError::NotStored,
     }
 }
 
@@ -237,8 +261,12 @@ impl Task {
                     reports += submission.reports.len();
                     records.push((submission, answer));
                 }
-                Job::Reject(list, done) => {
+                Job::Reject(list, bytes, done) => {
+                    self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
                     rejections.extend(list);
+                    // Older ones would be forgotten by the same transaction.
+                    let surplus = rejections.len().saturating_sub(REJECTIONS_KEPT as usize);
+                    rejections.drain(..surplus);
                     listed.push(done);
                 }
                 Job::Probe(answer) => probes.push(answer),
@@ -275,7 +303,10 @@ impl Task {
         rejections: Vec<Rejection>,
     ) -> Vec<Result<Vec<Receipt>, RecordError>> {
         let all = |error: RecordError| submissions.iter().map(|_| Err(error.clone())).collect();
-        for _ in 0..MOVED_RETRIES {
+        // Submissions that met something damaged: the others need not suffer.
+        let mut damaged = HashSet::new();
+        let mut moved = 0;
+        while moved < MOVED_RETRIES {
             if self.void
                 && let Err(error) = self.load().await
             {
@@ -283,9 +314,14 @@ impl Task {
             }
             let received_at = self.now();
             let mut stage = Stage::new(self, received_at);
-            let results = match stage.take_all(submissions).await {
+            let results = match stage.take_all(submissions, &damaged).await {
                 Ok(results) => results,
-                Err(error) => return all(self.note(&error, RecordError::NotStored)),
+                Err((at, error)) if error.is_damage() => {
+                    tracing::error!(%error, "a report meets something damaged; see `verify`");
+                    damaged.insert(at);
+                    continue;
+                }
+                Err((_, error)) => return all(self.note(&error, RecordError::NotStored)),
             };
             let mut batch: Batch = stage.into_batch();
             batch.rejections.clone_from(&rejections);
@@ -295,7 +331,7 @@ impl Task {
             match self.commit(batch, received_at).await {
                 Ok(()) => return results,
                 Err(Some(error)) => return all(error),
-                Err(None) => {}
+                Err(None) => moved += 1,
             }
         }
         all(RecordError::NotStored)

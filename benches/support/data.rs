@@ -79,7 +79,8 @@ pub fn fill(path: &Path, rows: usize, with_drifts: bool) {
     system.block_on(async {
         let url = format!("sqlite://{}", path.display());
         let clock_fn = Arc::new(move || Timestamp(now.load(Ordering::Relaxed)));
-        let database = Database::open(&url, clock_fn).await.unwrap();
+        let database =
+            Database::open(&url, clock_fn, std::time::Duration::from_secs(2)).await.unwrap();
         let ages = StaleAfter::parse("26h", "").unwrap();
         for round in 0..rows.div_ceil(HOSTS) {
             let hosts = HOSTS.min(rows - round * HOSTS);

@@ -28,8 +28,8 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
         return Err(super::wrong_argument(format!("--{name}: {}", error.message)));
     }
     let expected = if args.is_whole() { Some(loaded.size) } else { None };
-    let readers = Arc::new(Readers::new(&location, dictionary, 2));
-    let walk = Walk::new(readers, query, args.format.into(), loaded.origin);
+    let readers = Arc::new(Readers::new(&location, dictionary, 2, super::PATIENCE));
+    let walk = Walk::new(readers, query, args.format.into(), loaded.origin).patient();
     match &args.output {
         Some(path) => to_file(walk, path, expected).await,
         None => to_stdout(walk).await,

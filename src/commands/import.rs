@@ -26,7 +26,8 @@ pub async fn run(args: ImportArgs) -> Result<(), Failure> {
     // Read before anything is created: a broken file changes nothing.
     let reports = status_file::parse(&bytes, &ages);
     let reports = reports.map_err(|problem| broken(path, &problem))?;
-    let database = Database::open(&args.database.database_url, system_clock()).await?;
+    let database =
+        Database::open(&args.database.database_url, system_clock(), super::PATIENCE).await?;
     let imported = record(reports, bytes.len(), &database).await;
     database.close().await;
     let Imported { recorded, known } = imported?;

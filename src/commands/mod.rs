@@ -15,10 +15,17 @@ use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
 use crate::store::{Dictionary, Location, OpenError, Readers, bring_up_to_date, create_or_check};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Connections that read raw history at once.
 const READER_CONNECTIONS: usize = 4;
+
+/// How long a question of a command may take: nobody else waits for it.
+const PATIENCE: Duration = Duration::from_hours(1);
+
+/// How long closing the database may take.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// Why a command failed: one line for the operator (each error below says what to do).
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -51,12 +58,17 @@ pub struct Database {
 
 impl Database {
     /// Opens (or creates) the database and starts its recorder.
-    pub async fn open(url: &str, clock: Clock) -> Result<Self, Failure> {
+    pub async fn open(url: &str, clock: Clock, read_deadline: Duration) -> Result<Self, Failure> {
         let location = Location::parse(url)?;
         create_or_check(&location).await?;
         let dictionary = Arc::new(Dictionary::default());
         fold_anew(&location, &dictionary).await?;
-        let readers = Arc::new(Readers::new(&location, dictionary.clone(), READER_CONNECTIONS));
+        let readers = Arc::new(Readers::new(
+            &location,
+            dictionary.clone(),
+            READER_CONNECTIONS,
+            read_deadline,
+        ));
         let board = Arc::new(Board::default());
         let origin = new_origin()?;
         let started = Recorder::start(&location, dictionary, &origin, board.clone(), clock).await;
@@ -70,7 +82,20 @@ impl Database {
     pub async fn close(self) {
         self.readers.close().await;
         drop(self.recorder);
-        let _ = self.task.await;
+        if !self.task.is_finished() && tokio::time::timeout(CLOSING, self.task).await.is_err() {
+            tracing::warn!(
+                "the database was not closed within {} s; it recovers at the next start",
+                CLOSING.as_secs()
+            );
+        }
+    }
+
+    /// Returns when the recorder has ended, which it does not do while it has handles, unless
+    /// something is badly wrong.
+    pub async fn recorder_ended(&mut self) {
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "the recorder has ended");
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub async fn run(args: ReviewArgs) -> Result<(), Failure> {
     }
     let location = Location::parse(&args.database.database_url)?;
     check_only(&location).await?;
-    let readers = Readers::new(&location, Arc::new(Dictionary::default()), 1);
+    let readers = Readers::new(&location, Arc::new(Dictionary::default()), 1, super::PATIENCE);
     let data = ReviewData::gather(&readers, period, query.question, &query.hosts).await?;
     let text = match args.format {
         ReviewFormat::Text => page::of(&data).into_bytes(),

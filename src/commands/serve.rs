@@ -36,7 +36,8 @@ pub async fn serve_on(
     clock: Clock,
     more: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(), Failure> {
-    let database = Database::open(&args.database.database_url, clock.clone()).await?;
+    let url = &args.database.database_url;
+    let mut database = Database::open(url, clock.clone(), args.read_deadline).await?;
     let ages = args.database.stale_after()?;
     if let Some(file) = args.status_file.as_deref().filter(|file| !file.as_os_str().is_empty())
         && database.board.size() == 0
@@ -72,13 +73,21 @@ pub async fn serve_on(
         "no access tokens in this version: whoever reaches this address may report and read"
     );
     tracing::info!(%address, hosts, entries = state.board.size(), database = args.database.database_url, "ready");
-    let signals = tokio::spawn(stop_at_signal(server.handle()));
-    let outcome = server.await;
+    let (handle, signals) = (server.handle(), tokio::spawn(stop_at_signal(server.handle())));
+    let mut server = std::pin::pin!(server);
+    let outcome = tokio::select! {
+        outcome = &mut server => outcome.map_err(Failure::from),
+        // Without its recorder the server could only refuse: whoever runs it starts it again.
+        () = database.recorder_ended() => {
+            handle.stop(true).await;
+            Err("the recorder has ended; the log says why. Nothing that was acknowledged is lost".into())
+        }
+    };
     signals.abort();
     drop(state);
     database.close().await;
     tracing::info!("stopped");
-    outcome.map_err(Into::into)
+    outcome
 }
 
 /// SIGTERM and SIGINT both stop in order; a second one of either does nothing more.

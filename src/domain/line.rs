@@ -137,6 +137,16 @@ impl Entry {
         serde_json::to_writer(out, &line).expect("a line has only string keys");
     }
 
+    /// About how many bytes this entry takes when it is written.
+    pub fn weight(&self) -> usize {
+        let content = &*self.content;
+        let files: usize = content.files().iter().map(|file| file.path.len() + 100).sum();
+        let texts = [&content.validation_message, &content.reason, &content.detail];
+        // The paths stand in an item twice.
+        900 + 2 * files
+            + texts.iter().map(|text| text.as_ref().map_or(0, String::len)).sum::<usize>()
+    }
+
     /// The leaf hash of this entry's line.
     pub fn leaf_hash(&self, origin: &str) -> [u8; 32] {
         let mut line = Vec::with_capacity(1024);

@@ -359,7 +359,7 @@ pub struct RejectionRow {
 impl From<Rejection> for RejectionRow {
     fn from(rejection: Rejection) -> Self {
         let Rejection { time, source, server_group, host, reason } = rejection;
-        Self { time, source, server_group, host, reason }
+        Self { time, source, server_group, host, reason: reason.to_string() }
     }
 }
 

@@ -14,6 +14,7 @@ use super::respond::{self, Prepared, accepts_gzip};
 use super::{AppState, status::HostFilter};
 use crate::domain::cursor::Cursor;
 use crate::domain::state::Place;
+use crate::store::Page;
 use actix_web::http::Method;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -91,9 +92,12 @@ async fn answer(
     params.check()?;
     match format {
         Format::Json => page(request, app, query).await,
-        format => Ok(stream(request, app, query, format)),
+        format => stream(request, app, query, format).await,
     }
 }
+
+/// Bytes of a page of JSON, about; what is left goes to the next page.
+const PAGE_MAX_BYTES: usize = 16 << 20;
 
 /// One page as JSON; one row more is read to know whether another page follows.
 async fn page(
@@ -104,8 +108,9 @@ async fn page(
     let limit = query.page_limit();
     let mut ask = query.request.clone();
     ask.limit = limit + 1;
-    let mut entries = app.readers.page(&ask, query.density).await?;
-    let more = entries.len() > limit;
+    let Page { mut entries, cut } =
+        app.readers.page(&ask, query.density, PAGE_MAX_BYTES, false).await?;
+    let more = cut || entries.len() > limit;
     entries.truncate(limit);
     let mut body = Vec::with_capacity(1100 * entries.len() + 64);
     body.extend_from_slice(b"{\"items\":[");
@@ -131,14 +136,15 @@ async fn page(
     Ok(Prepared::new(body).answer(request, respond::JSON))
 }
 
-/// Everything that matches, chunk by chunk. A failure ends the stream without its last chunk, so
+/// Everything that matches, chunk by chunk. The first is there before the answer begins, so that a
+/// question that is too wide is told so; a later failure ends the stream without its last chunk, so
 /// that a client notices.
-fn stream(
+async fn stream(
     request: &HttpRequest,
     app: &web::Data<AppState>,
     query: HistoryQuery,
     format: Format,
-) -> HttpResponse {
+) -> Result<HttpResponse, Problem> {
     let mut response = HttpResponse::Ok();
     response
         .content_type(format.content_type())
@@ -150,20 +156,25 @@ fn stream(
         response.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
     if request.method() == Method::HEAD {
-        return response.streaming(futures_util::stream::empty::<Result<Bytes, Problem>>());
+        return Ok(response.streaming(futures_util::stream::empty::<Result<Bytes, Problem>>()));
     }
     let readers = app.readers.clone();
-    let walk = Walk::new(readers, query, format, app.recorder.origin().clone());
+    let mut walk = Walk::new(readers, query, format, app.recorder.origin().clone());
+    let first = walk.next_chunk().await?;
     let encoder = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-    let chunks = futures_util::stream::unfold(Some((walk, encoder)), async |step| {
-        let (mut walk, mut encoder) = step?;
-        match walk.next_chunk().await {
+    let chunks = futures_util::stream::unfold(Some((walk, encoder, first)), async |step| {
+        let (mut walk, mut encoder, first) = step?;
+        let chunk = match first {
+            Some(first) => Ok(Some(first)),
+            None => walk.next_chunk().await,
+        };
+        match chunk {
             Ok(Some(chunk)) => match &mut encoder {
-                None => Some((Ok(Bytes::from(chunk)), Some((walk, encoder)))),
+                None => Some((Ok(Bytes::from(chunk)), Some((walk, encoder, None)))),
                 Some(gzip) => {
                     gzip.write_all(&chunk).and_then(|()| gzip.flush()).expect("writing to memory");
                     let bytes = std::mem::take(gzip.get_mut());
-                    Some((Ok(Bytes::from(bytes)), Some((walk, encoder))))
+                    Some((Ok(Bytes::from(bytes)), Some((walk, encoder, None))))
                 }
             },
             Ok(None) => {
@@ -176,5 +187,5 @@ fn stream(
             }
         }
     });
-    response.streaming(Box::pin(chunks))
+    Ok(response.streaming(Box::pin(chunks)))
 }

@@ -192,6 +192,14 @@ impl Problem {
         )
     }
 
+    /// 503: no answer out of the database just now.
+    fn cannot_read(detail: &str) -> Self {
+        let title = "The server cannot read its database";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let problem = Self::new(status, "unavailable", title, detail);
+        Self { retry_after: Some(5), ..problem }
+    }
+
     /// 404: the host has another name now.
     pub fn renamed(key: &HostKey, now: &HostKey) -> Self {
         let detail = format!(
@@ -333,16 +341,16 @@ impl From<ReadError> for Problem {
                 StatusCode::BAD_REQUEST,
                 "too-wide",
                 "The question is too wide",
-                "These filters match so rarely that the answer was not found within 2 s; narrow \
+                "These filters match so rarely that the answer was not found in time; narrow \
                  the window with from= and to=, or name a host",
             ),
+            ReadError::Busy => {
+                let detail = "Too many questions are being answered at once";
+                Self::cannot_read(detail)
+            }
             ReadError::Database(cause) => {
                 tracing::error!(%cause, "a read failed");
-                let detail = "The database cannot be read just now";
-                let title = "The server cannot read its database";
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                let problem = Self::new(status, "unavailable", title, detail);
-                Self { retry_after: Some(5), ..problem }
+                Self::cannot_read("The database cannot be read just now")
             }
         }
     }

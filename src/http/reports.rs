@@ -8,11 +8,13 @@ use super::{AppState, body};
 use crate::domain::line::hex;
 use crate::domain::names::{HostKey, near};
 use crate::domain::report::{Sender, Source};
+use crate::domain::time::Timestamp;
 use crate::ingest::{self, Parsed, Refusal};
 use crate::recorder::{IdempotencyKey, Receipt, RecordError, Submission};
 use crate::store::Rejection;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +25,13 @@ const KEY_MAX_CHARS: usize = 255;
 const NEAR_MAX: usize = 5;
 /// Characters of a reason kept in the list of rejections.
 const REASON_MAX_CHARS: usize = 1000;
+/// Refused reports listed of one request; the reason says how many there were.
+const SUBJECTS_MAX: usize = 100;
+/// What every stored report is answered with, as v1 did.
+const MESSAGE: &str = "Status updated successfully";
+/// An answer whose files weigh more than this many bytes goes out piece by piece: each element of an
+/// array repeats its host's files.
+const ANSWER_MAX_BYTES: usize = 1 << 20;
 
 /// Report the deployment state of a server
 ///
@@ -148,7 +157,7 @@ async fn record(
     match state.recorder.record(submission).await {
         Ok(receipts) => {
             warn_of_times_ahead(&receipts, array, &mut warnings);
-            Ok(answer(source, &receipts, array, &warnings, state))
+            Ok(answer(source, receipts, array, &warnings, state))
         }
         Err(RecordError::UnknownHosts(unknown)) => {
             let problem = unknown_hosts(&unknown, array, state);
@@ -197,9 +206,8 @@ fn options(
     if !(1..=KEY_MAX_CHARS).contains(&key.chars().count()) || key.chars().any(char::is_control) {
         return Err(wrong());
     }
-    // The route belongs to what was asked, and so does `create`.
-    let digest = Sha256::new().chain_update([source.code() as u8, u8::from(create)]);
-    let digest = digest.chain_update(body).finalize();
+    // The route belongs to what was said: another source means another thing.
+    let digest = Sha256::new().chain_update([source.code() as u8]).chain_update(body).finalize();
     let key =
         IdempotencyKey { token: String::new(), key: key.to_owned(), body: hex(&digest[..16]) };
     Ok((create, Some(key)))
@@ -207,17 +215,59 @@ fn options(
 
 fn answer(
     source: Source,
-    receipts: &[Receipt],
+    receipts: Vec<Receipt>,
     array: bool,
     warnings: &[String],
     state: &AppState,
 ) -> HttpResponse {
     let now = state.now();
-    if source == Source::Legacy {
-        answer_with(receipts, array, warnings, state, V1Status::of)
-    } else {
-        answer_with(receipts, array, warnings, state, |host| StatusRow::of(host, now))
+    if array && files_weight(&receipts) > ANSWER_MAX_BYTES {
+        let v1 = source == Source::Legacy;
+        return answer_in_pieces(receipts, warnings, state, now, v1);
     }
+    if source == Source::Legacy {
+        answer_with(&receipts, array, warnings, state, V1Status::of)
+    } else {
+        answer_with(&receipts, array, warnings, state, |host| StatusRow::of(host, now))
+    }
+}
+
+/// Bytes of the files' paths that an answer repeats.
+fn files_weight(receipts: &[Receipt]) -> usize {
+    let of_host = |receipt: &Receipt| {
+        let files = receipt.state.files_in_force().map_or(&[][..], |content| content.files());
+        files.iter().map(|file| 2 * file.path.len()).sum::<usize>()
+    };
+    receipts.iter().map(of_host).sum()
+}
+
+/// The answer to an array, element by element: together they may be far larger than what was sent.
+fn answer_in_pieces(
+    receipts: Vec<Receipt>,
+    warnings: &[String],
+    state: &AppState,
+    now: Timestamp,
+    v1: bool,
+) -> HttpResponse {
+    let origin = state.recorder.origin();
+    let reports: Vec<_> = receipts.iter().map(|r| ReportReceipt::of(r, origin)).collect();
+    let reports = serde_json::to_string(&reports).expect("answers have only string keys");
+    let warnings = serde_json::to_string(warnings).expect("strings are JSON");
+    let head = format!("{{\"success\":true,\"message\":\"{MESSAGE}\",\"statuses\":[");
+    let tail = format!("],\"reports\":{reports},\"warnings\":{warnings}}}");
+    let rows = receipts.into_iter().enumerate().map(move |(at, receipt)| {
+        let mut row = if at > 0 { b",".to_vec() } else { Vec::new() };
+        let written = if v1 {
+            serde_json::to_writer(&mut row, &V1Status::of(&receipt.state))
+        } else {
+            serde_json::to_writer(&mut row, &StatusRow::of(&receipt.state, now))
+        };
+        written.expect("answers have only string keys");
+        Bytes::from(row)
+    });
+    let pieces = std::iter::once(Bytes::from(head)).chain(rows).chain([Bytes::from(tail)]);
+    let pieces = futures_util::stream::iter(pieces.map(Ok::<_, Problem>));
+    HttpResponse::Ok().content_type(super::respond::JSON).streaming(pieces)
 }
 
 fn answer_with<'a, S: serde::Serialize + utoipa::ToSchema>(
@@ -227,7 +277,7 @@ fn answer_with<'a, S: serde::Serialize + utoipa::ToSchema>(
     state: &AppState,
     row: impl Fn(&'a crate::domain::state::HostState) -> S,
 ) -> HttpResponse {
-    let message = "Status updated successfully";
+    let message = MESSAGE;
     let origin = state.recorder.origin();
     let body = match receipts {
         [receipt] if !array => serde_json::to_vec(&ReportAnswer {
@@ -273,6 +323,7 @@ async fn reject(
 ) -> Problem {
     let time = state.now();
     let reason: String = problem.reason().chars().take(REASON_MAX_CHARS).collect();
+    let reason: Arc<str> = reason.into();
     let rejection = |(server_group, host)| Rejection {
         time,
         source,
@@ -280,7 +331,8 @@ async fn reject(
         host,
         reason: reason.clone(),
     };
-    state.recorder.reject(subjects.into_iter().map(rejection).collect()).await;
+    let subjects = subjects.into_iter().take(SUBJECTS_MAX);
+    state.recorder.reject(subjects.map(rejection).collect()).await;
     problem
 }
 

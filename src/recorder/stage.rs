@@ -8,7 +8,7 @@ use crate::domain::report::{Kind, Report, Source};
 use crate::domain::state::{HostState, Judgement, Place};
 use crate::domain::time::{SECOND, Timestamp};
 use crate::store::{Batch, Disorder, KeyRecord, Names, NewEntry, Trouble, Twin};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How long an Idempotency-Key is remembered, in microseconds.
@@ -43,14 +43,20 @@ impl<'t> Stage<'t> {
         }
     }
 
-    /// Folds every submission; a refused one leaves no trace.
+    /// Folds every submission but those in `damaged`; a refused one leaves no trace. An error names
+    /// the submission that met it.
     pub async fn take_all(
         &mut self,
         submissions: &[Submission],
-    ) -> Result<Vec<Result<Vec<Receipt>, RecordError>>, Trouble> {
+        damaged: &HashSet<usize>,
+    ) -> Result<Vec<Result<Vec<Receipt>, RecordError>>, (usize, Trouble)> {
         let mut results = Vec::with_capacity(submissions.len());
-        for submission in submissions {
-            results.push(self.take(submission).await?);
+        for (at, submission) in submissions.iter().enumerate() {
+            if damaged.contains(&at) {
+                results.push(Err(RecordError::NotStored));
+            } else {
+                results.push(self.take(submission).await.map_err(|error| (at, error))?);
+            }
         }
         Ok(results)
     }
@@ -256,9 +262,8 @@ impl<'t> Stage<'t> {
         let stored: Vec<Twin> = match report.reported_at {
             // A time later than any sent before cannot be a repetition: no look-up in the usual case.
             Some(time) if Some(time) > state.max_reported_at => return Ok(None),
-            Some(time) => self.task.writer.twins(name, report.source, time).await?,
-            None if report.source == Source::Import => self.task.writer.imports(name).await?,
-            None => return Ok(None),
+            None if report.source != Source::Import => return Ok(None),
+            _ => self.task.writer.twins(name, report).await?,
         };
         let same = |content: &crate::domain::content::Content,
                     run: Option<&crate::domain::report::Run>| {

@@ -39,6 +39,10 @@ pub enum OpenError {
         "{0}: the file is empty, which no database of ours ever is; its contents are lost. Restore it from a backup, or remove it to begin a new history"
     )]
     Empty(PathBuf),
+    #[error(
+        "{0}: a log of SQLite's without its database; what it holds would get into a new history. Restore the database from a backup beside it, or remove the log to begin a new history"
+    )]
+    StrayLog(PathBuf),
     #[error("{0}: this SQLite file belongs to another program; choose another DATABASE_URL")]
     Foreign(PathBuf),
     #[error("{path}: not a usable database ({cause}); restore it from a backup")]
@@ -139,6 +143,10 @@ pub async fn create_or_check(location: &Location) -> Result<(), OpenError> {
         Ok(_) => return check_and_migrate(location).await,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(cause) => return Err(OpenError::Folder { path: path.clone(), cause }),
+    }
+    let log = location.beside("-wal");
+    if std::fs::metadata(&log).is_ok_and(|file| file.len() > 0) {
+        return Err(OpenError::StrayLog(log));
     }
     // Built under another name, so that a half-made database never bears the right one.
     let fresh = location.beside(".new");

@@ -4,7 +4,7 @@
 //! depth. For some of many hosts the walk goes window by window: one index seek per host and
 //! window, and windows are sized by how often these hosts report.
 
-use super::readers::{READ_DEADLINE, ReadError, Readers};
+use super::readers::{ReadError, Readers};
 use super::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
 use crate::domain::line::Entry;
 use crate::domain::state::Place;
@@ -103,6 +103,18 @@ pub struct PageRequest {
     pub limit: usize,
 }
 
+/// What a page holds.
+#[derive(Debug)]
+pub struct Page {
+    /// The entries in the order asked for.
+    pub entries: Vec<Entry>,
+    /// Whether more would have fitted the limit, but not the bytes.
+    pub cut: bool,
+}
+
+/// Entries resolved before it is known how much one weighs.
+const FIRST_STEP: usize = 16;
+
 /// Where a walk by time begins: behind everything, or before it.
 const END: Place = Place { time: Timestamp(i64::MAX), id: i64::MAX as u64 };
 const BEGINNING: Place = Place { time: Timestamp(i64::MIN), id: 0 };
@@ -189,11 +201,18 @@ fn page_sql(request: &PageRequest) -> String {
 }
 
 impl Readers {
-    /// One page of entries in the order asked for. `density` is how many microseconds pass, on
-    /// average, between two entries of the hosts asked for; it only sizes windows.
-    pub async fn page(&self, request: &PageRequest, density: i64) -> Result<Vec<Entry>, ReadError> {
-        let mut reader = self.acquire(READ_DEADLINE).await?;
-        reader
+    /// One page of entries in the order asked for, at most `bytes` of them (about; at least one
+    /// entry). `density` is how many microseconds pass, on average, between two entries of the hosts
+    /// asked for; it only sizes windows. `patient`: the answer has begun, and may take longer.
+    pub async fn page(
+        &self,
+        request: &PageRequest,
+        density: i64,
+        bytes: usize,
+        patient: bool,
+    ) -> Result<Page, ReadError> {
+        let reader = if patient { self.acquire_longer().await } else { self.acquire().await };
+        reader?
             .ask(async |connection| {
                 let rows = match &request.hosts {
                     Hosts::Some(hosts) if hosts.is_empty() => Vec::new(),
@@ -202,14 +221,37 @@ impl Readers {
                     }
                     _ => page(connection, request, request.window).await?,
                 };
-                self.dictionary().resolve(connection, &rows).await
+                self.resolve(connection, &rows, bytes).await
             })
             .await
     }
 
+    /// Turns rows into entries until they are worth about `bytes`.
+    async fn resolve(
+        &self,
+        connection: &mut SqliteConnection,
+        rows: &[NarrowEntry],
+        bytes: usize,
+    ) -> Result<Page, sqlx::Error> {
+        let mut entries: Vec<Entry> = Vec::with_capacity(rows.len());
+        let (mut spent, mut step) = (0, FIRST_STEP);
+        while entries.len() < rows.len() && (entries.is_empty() || spent < bytes) {
+            let rest = &rows[entries.len()..];
+            let found =
+                self.dictionary().resolve(connection, &rest[..step.min(rest.len())]).await?;
+            spent += found.iter().map(Entry::weight).sum::<usize>();
+            entries.extend(found);
+            // As many as are likely to fit, were they like those before.
+            let each = spent / entries.len();
+            step = (bytes.saturating_sub(spent) / each.max(1)).max(1);
+        }
+        let cut = entries.len() < rows.len();
+        Ok(Page { entries, cut })
+    }
+
     /// Reads the head: really asks the database.
     pub async fn size(&self) -> Result<u64, ReadError> {
-        let mut reader = self.acquire(READ_DEADLINE).await?;
+        let mut reader = self.acquire_for_probe().await?;
         reader
             .ask(async |connection| {
                 let row = sqlx::query("SELECT size FROM head").fetch_one(connection).await?;
@@ -220,7 +262,7 @@ impl Readers {
 
     /// The newest refusals first: time, source code, group, host, reason.
     pub async fn rejections(&self, limit: usize) -> Result<Vec<super::Rejection>, ReadError> {
-        let mut reader = self.acquire(READ_DEADLINE).await?;
+        let mut reader = self.acquire().await?;
         reader
             .ask(async |connection| {
                 let query = sqlx::query(

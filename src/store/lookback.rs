@@ -23,10 +23,6 @@ use crate::domain::time::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use std::collections::HashMap;
-use std::time::Duration;
-
-/// How long one look back may take.
-const LOOKBACK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +116,7 @@ impl Readers {
         passes: impl Fn(&Attributes) -> bool,
         more: impl AsyncFnOnce(&mut Lookback<'_>) -> Result<T, Trouble>,
     ) -> Result<T, LookbackError> {
-        let mut reader = self.acquire(LOOKBACK_DEADLINE).await.map_err(ReadError::from)?;
+        let mut reader = self.acquire_longer().await?;
         let answer = reader.ask(async |connection| {
             let mut snapshot = connection.begin().await?;
             let size: i64 = sqlx::query(SIZE).fetch_one(&mut *snapshot).await?.try_get(0)?;

@@ -19,9 +19,9 @@ mod writer;
 pub use connect::{Location, OpenError, check_only, create_or_check};
 pub use courses::Names;
 pub use dictionary::Dictionary;
-pub use history::{Filters, Hosts, Order, PageRequest, Window};
+pub use history::{Filters, Hosts, Order, Page, PageRequest, Window};
 pub use lookback::{Closed, EpisodeRecord, Lookback, LookbackError, Past, Question};
-pub use readers::{READ_DEADLINE, ReadError, Readers};
+pub use readers::{ReadError, Readers};
 pub use refold::{Difference, Progress, Verdict, bring_up_to_date, rebuild, verify};
 pub use rows::NarrowEntry;
 pub use writer::{
@@ -35,6 +35,11 @@ pub use writer::{
 pub struct Trouble(#[from] sqlx::Error);
 
 impl Trouble {
+    /// Whether something in the database makes no sense, while the database itself works.
+    pub fn is_damage(&self) -> bool {
+        matches!(self.0, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
+    }
+
     /// Something that must be there is not, or makes no sense.
     pub fn damaged(what: String) -> Self {
         Self(sqlx::Error::Decode(what.into()))

@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How long one question may take.
-pub const READ_DEADLINE: Duration = Duration::from_secs(2);
+/// How long somebody waits for a connection before it is said that too many read at once.
+const WAIT: Duration = Duration::from_secs(2);
+/// How long a question may take whose answer has begun: a stream would break off.
+const FURTHER_DEADLINE: Duration = Duration::from_mins(1);
 /// SQLite's virtual-machine steps between two looks at the clock (some tens of microseconds).
 const STEPS_PER_LOOK: i32 = 10_000;
 
@@ -21,9 +23,12 @@ const INTERRUPTED: &str = "9";
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It took longer than [`READ_DEADLINE`].
-    #[error("the query took longer than {} s", READ_DEADLINE.as_secs())]
+    /// It took longer than the deadline.
+    #[error("the query took longer than it may")]
     TooSlow,
+    /// All connections are taken.
+    #[error("too many questions at once")]
+    Busy,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -41,9 +46,24 @@ impl ReadError {
 pub struct Readers {
     location: Location,
     dictionary: Arc<Dictionary>,
+    shared: Pool,
+    /// Probes have a connection of their own: a busy server is ready all the same.
+    probes: Pool,
+    deadline: Duration,
+    started: Instant,
+}
+
+/// Connections, as many as there are permits.
+#[derive(Debug)]
+struct Pool {
     idle: Mutex<Vec<Timed>>,
     permits: Semaphore,
-    started: Instant,
+}
+
+impl Pool {
+    fn new(connections: usize) -> Self {
+        Self { idle: Mutex::new(Vec::new()), permits: Semaphore::new(connections) }
+    }
 }
 
 /// A connection and the moment (in milliseconds since `started`) its present query must end.
@@ -54,13 +74,20 @@ struct Timed {
 }
 
 impl Readers {
-    /// At most `connections` at once; they are opened as they are needed.
-    pub fn new(location: &Location, dictionary: Arc<Dictionary>, connections: usize) -> Self {
+    /// At most `connections` at once; they are opened as they are needed. A question may take as long
+    /// as `deadline`.
+    pub fn new(
+        location: &Location,
+        dictionary: Arc<Dictionary>,
+        connections: usize,
+        deadline: Duration,
+    ) -> Self {
         Self {
             location: location.clone(),
             dictionary,
-            idle: Mutex::new(Vec::new()),
-            permits: Semaphore::new(connections),
+            shared: Pool::new(connections),
+            probes: Pool::new(1),
+            deadline,
             started: Instant::now(),
         }
     }
@@ -71,26 +98,48 @@ impl Readers {
     }
 
     /// A connection whose queries end at the deadline counted from now.
-    pub async fn acquire(&self, deadline: Duration) -> Result<Reader<'_>, sqlx::Error> {
-        let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let idle = self.idle.lock().expect("no panic holds this lock").pop();
+    pub async fn acquire(&self) -> Result<Reader<'_>, ReadError> {
+        self.take(&self.shared, self.deadline).await
+    }
+
+    /// The same with more time: for answers that have begun, and for such that look at much.
+    pub async fn acquire_longer(&self) -> Result<Reader<'_>, ReadError> {
+        self.take(&self.shared, FURTHER_DEADLINE.max(self.deadline)).await
+    }
+
+    /// The connection of probes.
+    pub async fn acquire_for_probe(&self) -> Result<Reader<'_>, ReadError> {
+        self.take(&self.probes, self.deadline).await
+    }
+
+    async fn take<'r>(
+        &'r self,
+        pool: &'r Pool,
+        deadline: Duration,
+    ) -> Result<Reader<'r>, ReadError> {
+        let permit = tokio::time::timeout(WAIT, pool.permits.acquire()).await;
+        let permit = permit.map_err(|_| ReadError::Busy)?;
+        let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
+        let idle = pool.idle.lock().expect("no panic holds this lock").pop();
         let timed = match idle {
             Some(timed) => timed,
             None => self.open().await?,
         };
         let ends = self.started.elapsed() + deadline;
         timed.deadline.store(ends.as_millis() as u64, Ordering::Relaxed);
-        Ok(Reader { timed: Some(timed), clean: true, readers: self, _permit: permit })
+        Ok(Reader { timed: Some(timed), clean: true, pool, _permit: permit })
     }
 
     /// Closes the idle connections and waits until they are closed, so that the writer, closing
     /// last, can fold the WAL back into the file.
     pub async fn close(&self) {
         use sqlx::Connection;
-        self.permits.close();
-        let idle = std::mem::take(&mut *self.idle.lock().expect("no panic holds this lock"));
-        for timed in idle {
-            let _ = timed.connection.close().await;
+        for pool in [&self.shared, &self.probes] {
+            pool.permits.close();
+            let idle = std::mem::take(&mut *pool.idle.lock().expect("no panic holds this lock"));
+            for timed in idle {
+                let _ = timed.connection.close().await;
+            }
         }
     }
 
@@ -110,7 +159,7 @@ impl Readers {
 pub struct Reader<'r> {
     timed: Option<Timed>,
     clean: bool,
-    readers: &'r Readers,
+    pool: &'r Pool,
     _permit: SemaphorePermit<'r>,
 }
 
@@ -159,7 +208,7 @@ impl Drop for Reader<'_> {
         if let Some(timed) = self.timed.take()
             && self.clean
         {
-            self.readers.idle.lock().expect("no panic holds this lock").push(timed);
+            self.pool.idle.lock().expect("no panic holds this lock").push(timed);
         }
     }
 }

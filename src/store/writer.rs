@@ -127,10 +127,20 @@ impl Writer {
         Ok(self.connection.as_mut().expect("it was just opened"))
     }
 
+    /// Lets the connection go after any failure: what it was amid is unknown, and a new one is right for
+    /// certain.
+    fn checked<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if result.is_err() {
+            self.connection = None;
+        }
+        result
+    }
+
     /// Whether another process has written since [`Writer::load`] and our own commits.
     pub async fn has_moved(&mut self) -> Result<bool, sqlx::Error> {
         let size = self.size;
-        let row = sqlx::query(SIZE).fetch_one(self.connection().await?).await?;
+        let asked = sqlx::query(SIZE).fetch_one(self.connection().await?).await;
+        let row = self.checked(asked)?;
         Ok(row.try_get::<i64, _>(0)? as u64 != size)
     }
 
@@ -142,10 +152,7 @@ impl Writer {
             "BEGIN IMMEDIATE; UPDATE head SET probed_at = $1; ROLLBACK;"
         };
         let result = sqlx::query(sql).bind(now.0).execute(self.connection().await?).await;
-        if result.is_err() {
-            self.connection = None;
-        }
-        result.map(|_| ())
+        self.checked(result).map(|_| ())
     }
 
     /// Closes the connection in order: the WAL is folded back into the file.

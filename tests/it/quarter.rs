@@ -56,7 +56,9 @@ fn the_review_is_what_a_plain_script_makes_of_the_raw_reports() {
     for (item, expected) in items.iter().zip(&expected) {
         for (name, value) in expected.as_object().unwrap() {
             match name.strip_suffix("_micros") {
-                Some(name) if value.is_null() => assert_eq!(&item[format!("{name}_seconds")], value),
+                Some(name) if value.is_null() => {
+                    assert_eq!(&item[format!("{name}_seconds")], value);
+                }
                 Some(name) => {
                     let found = micros(&item[format!("{name}_seconds")]);
                     assert_eq!(found, value.as_i64().unwrap(), "{name} of {expected}");
@@ -89,13 +91,13 @@ fn totals_add_up(server: &Server, review: &Value) {
 
 /// Seconds, reports and episodes of the months add up to those of the quarter.
 fn months_add_up(server: &Server, totals: &Value) {
-    let months = ["2026-07", "2026-08", "2026-09"].map(|month| server.json(&format!("/reviews/{month}")));
+    let months =
+        ["2026-07", "2026-08", "2026-09"].map(|month| server.json(&format!("/reviews/{month}")));
     // Also between odd edges.
     let edges =
         ["2026-07-01", "2026-07-13T05:06:07.891Z", "2026-08-31T23:59:59.999999Z", "2026-10-01"];
-    let odd = [0, 1, 2].map(|at| {
-        server.json(&format!("/reviews?from={}&to={}", edges[at], edges[at + 1]))
-    });
+    let odd = [0, 1, 2]
+        .map(|at| server.json(&format!("/reviews?from={}&to={}", edges[at], edges[at + 1])));
     for parts in [months, odd] {
         for sum in ["in_sync_seconds", "drifted_seconds", "not_measured_seconds"] {
             let added: i64 = parts.iter().map(|part| micros(&part["totals"][sum])).sum();

@@ -6,11 +6,13 @@ use super::query::{Format, HistoryQuery};
 use crate::domain::item::CsvItems;
 use crate::domain::line::Entry;
 use crate::domain::state::Place;
-use crate::store::{ReadError, Readers};
+use crate::store::{Page, ReadError, Readers};
 use std::sync::Arc;
 
 /// Rows fetched and written in one go.
 const CHUNK_ROWS: usize = 2000;
+/// Bytes written in one go, about.
+const CHUNK_BYTES: usize = 2 << 20;
 
 /// A walk in progress.
 pub struct Walk {
@@ -19,11 +21,13 @@ pub struct Walk {
     origin: Arc<str>,
     writer: Writer,
     /// The page being fetched while the last one is written out.
-    ahead: Option<tokio::task::JoinHandle<Result<Vec<Entry>, ReadError>>>,
+    ahead: Option<tokio::task::JoinHandle<Result<Page, ReadError>>>,
     /// Rows still wanted; `None` for all.
     wanted: Option<usize>,
     /// Rows written so far.
     pub rows: u64,
+    /// Whether the first chunk, too, may take long.
+    patient: bool,
     done: bool,
 }
 
@@ -47,7 +51,23 @@ impl Walk {
             Format::Json | Format::Ndjson => Writer::Ndjson,
         };
         let wanted = query.limit;
-        Self { readers, query, origin, writer, ahead: None, wanted, rows: 0, done: false }
+        Self {
+            readers,
+            query,
+            origin,
+            writer,
+            ahead: None,
+            wanted,
+            rows: 0,
+            patient: false,
+            done: false,
+        }
+    }
+
+    /// Lets the first chunk take as long as the others: nobody waits for an answer to begin.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { patient: true, ..self }
     }
 
     /// The next bytes, or `None` at the end.
@@ -60,12 +80,13 @@ impl Walk {
             None => self.fetch(),
         };
         // A cancelled task: the server is going down.
-        let entries = entries.await.unwrap_or_else(|_| Err(ReadError::cancelled()))?;
+        let Page { entries, cut } =
+            entries.await.unwrap_or_else(|_| Err(ReadError::cancelled()))?;
         let asked = self.query.request.limit;
         if let Some(wanted) = &mut self.wanted {
             *wanted -= entries.len();
         }
-        self.done = entries.len() < asked || self.wanted == Some(0);
+        self.done = (entries.len() < asked && !cut) || self.wanted == Some(0);
         if let Some(last) = entries.last() {
             self.query.request.after = Some(Place { time: last.time, id: last.id });
         }
@@ -77,12 +98,13 @@ impl Walk {
     }
 
     /// Begins to fetch the next page.
-    fn fetch(&mut self) -> tokio::task::JoinHandle<Result<Vec<Entry>, ReadError>> {
+    fn fetch(&mut self) -> tokio::task::JoinHandle<Result<Page, ReadError>> {
         let limit = self.wanted.map_or(CHUNK_ROWS, |wanted| wanted.min(CHUNK_ROWS));
         self.query.request.limit = limit;
         let (readers, request) = (self.readers.clone(), self.query.request.clone());
         let density = self.query.density;
-        tokio::spawn(async move { readers.page(&request, density).await })
+        let patient = self.patient || self.rows > 0;
+        tokio::spawn(async move { readers.page(&request, density, CHUNK_BYTES, patient).await })
     }
 
     fn write(&mut self, entries: &[Entry]) -> Vec<u8> {

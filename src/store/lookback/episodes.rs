@@ -8,7 +8,7 @@ use crate::domain::state::Place;
 use crate::domain::time::Timestamp;
 use crate::store::Trouble;
 use crate::store::courses::file_set;
-use crate::store::readers::{READ_DEADLINE, ReadError, Readers};
+use crate::store::readers::{ReadError, Readers};
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -67,7 +67,7 @@ const HOST_OF_ENTRY: &str = "SELECT o.server_group, o.host FROM drift_history h 
 impl Readers {
     /// The name under which an entry was sent.
     pub async fn host_of_entry(&self, id: u64) -> Result<Option<HostKey>, ReadError> {
-        let mut reader = self.acquire(READ_DEADLINE).await?;
+        let mut reader = self.acquire().await?;
         reader
             .ask(async |connection| {
                 let query = sqlx::query(HOST_OF_ENTRY).bind(id as i64);

@@ -87,7 +87,7 @@ pub struct Rejection {
     pub source: Source,
     pub server_group: Option<String>,
     pub host: Option<String>,
-    pub reason: String,
+    pub reason: Arc<str>,
 }
 
 /// What became of a batch that did not go through.

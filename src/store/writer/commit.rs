@@ -273,7 +273,7 @@ pub fn rejection_from_row(row: &SqliteRow) -> Result<Rejection, sqlx::Error> {
         source: Source::from_code(row.try_get(1)?).unwrap_or(Source::Pipeline),
         server_group: row.try_get(2)?,
         host: row.try_get(3)?,
-        reason: row.try_get(4)?,
+        reason: row.try_get::<String, _>(4)?.into(),
     })
 }
 

@@ -60,6 +60,11 @@ LEFT JOIN drift_history q ON q.seq = t.retired_seq";
 impl Writer {
     /// Reads the head and every host's state anew.
     pub async fn load(&mut self) -> Result<Loaded, sqlx::Error> {
+        let loaded = self.read_all().await;
+        self.checked(loaded)
+    }
+
+    async fn read_all(&mut self) -> Result<Loaded, sqlx::Error> {
         let dictionary = self.dictionary.clone();
         let connection = self.connection().await?;
         // One snapshot for all that is read here.

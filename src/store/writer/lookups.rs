@@ -5,12 +5,13 @@ use super::super::history;
 use super::Writer;
 use crate::domain::content::Content;
 use crate::domain::line::Entry;
-use crate::domain::report::{Run, Source, Status};
+use crate::domain::line::hex;
+use crate::domain::report::{Report, Run, Status};
 use crate::domain::state::{Neighbours, Place, Unknown, Word};
 use crate::domain::time::Timestamp;
 use crate::store::courses::Names;
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 
 /// A stored entry that may be the same report as one that has just come.
@@ -51,19 +52,31 @@ SELECT iif($4, (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
      JOIN content c ON c.id = h.content_id
      WHERE h.host_id = $1 AND (h.time, h.seq) > ($2, $3) AND c.status = 1
      ORDER BY h.time, h.seq LIMIT 1), NULL)";
-const TWINS: &str = "
-SELECT seq, content_id, run_id FROM drift_history
-    WHERE host_id = $1 AND time = $3 AND ahead = 0 AND source = $2
-UNION ALL
-SELECT seq, content_id, run_id FROM drift_history
-    WHERE host_id = $1 AND reported_at = $3 AND ahead > 0 AND source = $2
-ORDER BY seq";
-const IMPORTS: &str = "SELECT seq, content_id, run_id FROM drift_history WHERE host_id = $1 AND source = 4 ORDER BY seq";
+/// Entries of a host that may repeat a content: it has the digest $2, or both bear an age that we
+/// stamped ($3: 1 if this one does not), and another one than this ($4).
+const SAME: &str = "h.host_id = $1 AND (c.digest = $2 \
+     OR ($3 = 0 AND c.max_age_sent = 0 AND c.max_age IS NOT $4))";
+/// Reports of a source ($5) with a time ($6), or imports ($6 is null).
+const TWINS: [&str; 2] = [
+    "h.time = $6 AND h.ahead = 0 AND h.source = $5",
+    "h.reported_at = $6 AND h.ahead > 0 AND h.source = $5",
+];
+const IMPORTS: [&str; 1] = ["h.source = 4"];
 const KEY: &str = "SELECT body, ids, received_at FROM idempotency WHERE token = $1 AND key = $2";
 impl Writer {
     /// What the stored entries under some names say around a place, as far as it is asked for (some of
     /// it may have to walk far).
     pub async fn neighbours(
+        &mut self,
+        names: &Names,
+        at: Place,
+        asked: Unknown,
+    ) -> Result<Neighbours, sqlx::Error> {
+        let found = self.look_up_neighbours(names, at, asked).await;
+        self.checked(found)
+    }
+
+    async fn look_up_neighbours(
         &mut self,
         names: &Names,
         at: Place,
@@ -106,21 +119,35 @@ impl Writer {
         Ok(found)
     }
 
-    /// Stored reports of this host and source that carry this time, oldest first.
-    pub async fn twins(
-        &mut self,
-        host: i64,
-        source: Source,
-        reported_at: Timestamp,
-    ) -> Result<Vec<Twin>, sqlx::Error> {
-        let query = sqlx::query(TWINS).bind(host).bind(source.code()).bind(reported_at.0);
-        let rows = query.fetch_all(self.connection().await?).await?;
-        self.read_twins(rows).await
+    /// Stored reports of this host and source that carry the same time and may say the same (without a
+    /// time: imports), oldest first.
+    pub async fn twins(&mut self, host: i64, report: &Report) -> Result<Vec<Twin>, sqlx::Error> {
+        let found = self.look_up_twins(host, report).await;
+        self.checked(found)
     }
 
-    /// Stored imports of this host, oldest first.
-    pub async fn imports(&mut self, host: i64) -> Result<Vec<Twin>, sqlx::Error> {
-        let rows = sqlx::query(IMPORTS).bind(host).fetch_all(self.connection().await?).await?;
+    async fn look_up_twins(
+        &mut self,
+        host: i64,
+        report: &Report,
+    ) -> Result<Vec<Twin>, sqlx::Error> {
+        let kinds = if report.reported_at.is_some() { &TWINS[..] } else { &IMPORTS[..] };
+        let parts = kinds.iter().map(|kind| {
+            format!(
+                "SELECT h.seq, h.content_id, h.run_id FROM drift_history h \
+                 JOIN content c ON c.id = h.content_id WHERE {SAME} AND {kind}"
+            )
+        });
+        let sql = parts.collect::<Vec<_>>().join(" UNION ALL ") + " ORDER BY 1";
+        // The text is put together from constants.
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(host)
+            .bind(hex(&report.digest))
+            .bind(report.content.max_age_sent)
+            .bind(report.content.max_age.map(i64::from))
+            .bind(report.source.code())
+            .bind(report.reported_at.map(|time| time.0));
+        let rows = query.fetch_all(self.connection().await?).await?;
         self.read_twins(rows).await
     }
 
@@ -143,6 +170,11 @@ impl Writer {
 
     /// The entry of an id.
     pub async fn entry(&mut self, id: u64) -> Result<Option<Entry>, sqlx::Error> {
+        let found = self.look_up_entry(id).await;
+        self.checked(found)
+    }
+
+    async fn look_up_entry(&mut self, id: u64) -> Result<Option<Entry>, sqlx::Error> {
         let dictionary = self.dictionary.clone();
         let connection = self.connection().await?;
         let rows = history::entries_by_id(connection, &[id]).await?;
@@ -151,6 +183,15 @@ impl Writer {
 
     /// What is remembered of an Idempotency-Key: the body's digest, the ids, and when it came.
     pub async fn key(
+        &mut self,
+        token: &str,
+        key: &str,
+    ) -> Result<Option<(String, Vec<u64>, Timestamp)>, sqlx::Error> {
+        let found = self.look_up_key(token, key).await;
+        self.checked(found)
+    }
+
+    async fn look_up_key(
         &mut self,
         token: &str,
         key: &str,

@@ -93,7 +93,7 @@ pub(super) fn keys_json(keys: &[KeyRecord]) -> String {
 
 pub(super) fn rejections_json(rejections: &[Rejection]) -> String {
     let row = |r: &Rejection| {
-        serde_json::json!([r.time.0, r.source.code(), r.server_group, r.host, r.reason])
+        serde_json::json!([r.time.0, r.source.code(), r.server_group, r.host, &*r.reason])
     };
     json_text(&rejections.iter().map(row).collect::<Vec<_>>())
 }
