@@ -41,6 +41,16 @@ impl Inner {
         self.hosts.values().filter(|state| !state.is_retired())
     }
 
+    /// Every name, former ones included: the name, its number, and its host's state.
+    pub fn names(&self) -> impl Iterator<Item = (&HostKey, i64, &Arc<HostState>)> {
+        let now = self.hosts.iter().map(|(key, state)| (key, state.host_id, state));
+        let former = self
+            .former
+            .iter()
+            .filter_map(|(key, former)| Some((key, former.host_id, self.hosts.get(&former.now)?)));
+        now.chain(former)
+    }
+
     /// The host of a name, be it a former one; with the number of that name.
     pub fn find(&self, key: &HostKey) -> Option<(i64, &Arc<HostState>)> {
         if let Some(state) = self.hosts.get(key) {

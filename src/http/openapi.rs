@@ -1,6 +1,7 @@
 //! The OpenAPI document, generated from the handlers, and Swagger UI on top of it.
 
 pub mod past;
+mod problems;
 pub mod shapes;
 
 use super::past::{annotations, episodes, reviews, timeline};
@@ -10,8 +11,8 @@ use super::{dto, history, hosts, legacy, reports, status, system};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use shapes::{
-    CronBody, CronReport, FileObject, HistoryItem, HistoryPage, PipelineBody, PipelineReport,
-    ReportedFile, V1Body, V1Report,
+    CronBody, CronReport, FileObject, GroupSummary, HistoryItem, HistoryPage, PipelineBody,
+    PipelineReport, Recorded, RecordedV1, ReportedFile, Summary, V1Body, V1Report,
 };
 use std::sync::{Arc, OnceLock};
 use utoipa::OpenApi;
@@ -41,6 +42,7 @@ use utoipa_swagger_ui::Config;
         ProblemBody<'_>, FieldProblem, NearName, dto::StatusRow<'_>, dto::V1Status<'_>,
         dto::V1File<'_>, dto::Counts, dto::RejectionRow, dto::Health, dto::Index<'_>,
         dto::ReportReceipt<'_>, HistoryPage, HistoryItem, PipelineReport, CronReport, V1Report,
+        Recorded, RecordedV1, Summary, GroupSummary, past::EpisodeAnswer,
         ReportedFile, FileObject, PipelineBody, CronBody, V1Body,
         timeline::TimelineItem<'_>, episodes::EpisodeItem<'_>, episodes::EpisodePage<'_>,
         annotations::Annotation, episodes::Superseded, reviews::Review, past::ReviewItem,
@@ -76,6 +78,7 @@ pub fn document() -> &'static str {
             operation.summary = operation.summary.map(|text| format!("{text} (alias)"));
             document.paths.add_path_operation(alias, vec![HttpMethod::Get], operation);
         }
+        problems::fill_in(&mut document);
         let mut text = document.to_pretty_json().expect("the document has only string keys");
         text.push('\n');
         text

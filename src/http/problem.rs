@@ -13,6 +13,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use utoipa::ToSchema;
 
+/// The media type of problems.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+/// What every problem's `type` begins with.
+pub const TYPE_PREFIX: &str = "urn:gitops-status-server:problem:";
+
 /// A problem on its way out.
 #[derive(Debug)]
 pub struct Problem {
@@ -377,7 +382,7 @@ impl ResponseError for Problem {
             tracing::debug!(request = id, problem = self.kind, detail = self.detail, "answered");
         }
         let body = ProblemBody {
-            r#type: format!("urn:gitops-status-server:problem:{}", self.kind),
+            r#type: format!("{TYPE_PREFIX}{}", self.kind),
             title: self.title,
             status: self.status.as_u16(),
             detail: &self.detail,
@@ -387,7 +392,7 @@ impl ResponseError for Problem {
             stored: self.stored,
         };
         let mut response = HttpResponse::build(self.status);
-        response.content_type("application/problem+json");
+        response.content_type(PROBLEM_JSON);
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.as_str()));
         }

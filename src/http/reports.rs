@@ -1,7 +1,7 @@
 //! Reports come in: three routes, one way through.
 
 use super::dto::{ReportAnswer, ReportReceipt, ReportsAnswer, StatusRow, V1Status};
-use super::openapi::shapes::{CronBody, PipelineBody, V1Body};
+use super::openapi::shapes::{CronBody, PipelineBody, Recorded, RecordedV1, V1Body};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
 use super::{AppState, body};
@@ -47,7 +47,7 @@ const ANSWER_MAX_BYTES: usize = 1 << 20;
             ("synced" = (summary = "A deployment that passed", value = json!({"project_name":"gitops-for-servers","repo_name":"rsyslog","server_group":"rsyslog-prod","server_type":"rsyslog","environment":"prod","host":"rsyslog-01","status":"synced","changed_files":[],"validation_status":"passed","validation_message":"rsyslog syntax validation passed","commit_sha":"abc1234567890","branch":"master","updated_by":"woodpecker","last_pipeline_run":"2026-04-26T10:30:00Z"}))),
             ("array" = (summary = "Two hosts at once", value = json!([{"server_group":"rsyslog-prod","host":"rsyslog-01","status":"synced"},{"server_group":"rsyslog-prod","host":"rsyslog-02","status":"failed","validation_status":"failed","validation_message":"line 12: unknown module"}]))))),
     responses(
-        (status = 200, description = "Recorded and synced to disk (an array is answered with `statuses` and `reports`)", body = ReportAnswer<'_, StatusRow<'_>>),
+        (status = 200, description = "Recorded and synced to disk (an array is answered with `statuses` and `reports`)", body = Recorded),
         (status = 400, description = "Bad JSON or bad fields, all named at once", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 408, description = "The body came too slowly", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:slow-body","title":"The body came too slowly","status":408,"detail":"The body was not there after 10 s; nothing was stored","instance":"urn:gitops-status-server:request:5f0c9a3e-2"})),
         (status = 409, description = "The Idempotency-Key came with another body", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:key-reused","title":"The Idempotency-Key was used with another body","status":409,"detail":"This Idempotency-Key came with another body within the last 7 days; nothing was stored. Use a new key for each new report","instance":"urn:gitops-status-server:request:5f0c9a3e-3"})),
@@ -77,7 +77,7 @@ pub async fn pipeline(
             ("drift" = (summary = "A drift", value = json!({"server_group":"rsyslog-prod","host":"rsyslog-01","status":"out_of_sync","changed_files":["rsyslog.conf",{"path":"rsyslog.d/30-lab.conf","kind":"modified"}],"last_cron_check":"2026-04-26T10:32:00Z","commit_sha":"abc1234567890"}))),
             ("confirm" = (summary = "Nothing new", value = json!({"server_group":"rsyslog-prod","host":"rsyslog-01"}))))),
     responses(
-        (status = 200, description = "Recorded and synced to disk (an array is answered with `statuses` and `reports`)", body = ReportAnswer<'_, StatusRow<'_>>),
+        (status = 200, description = "Recorded and synced to disk (an array is answered with `statuses` and `reports`)", body = Recorded),
         (status = 400, description = "Bad JSON or bad fields, all named at once", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 404, description = "The server does not exist", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-host","title":"The host is not known","status":404,"detail":"There is no host \"rsyslog-1\" in group \"rsyslog-prod\": a check does not create hosts. Report it once with POST /status/pipeline, or add ?create=true. Did you mean rsyslog-prod/rsyslog-01?","instance":"urn:gitops-status-server:request:5f0c9a3e-7","errors":[{"field":"host","message":"rsyslog-prod/rsyslog-1 is not known"}],"near":[{"server_group":"rsyslog-prod","host":"rsyslog-01"}]})),
         (status = 408, description = "The body came too slowly", body = ProblemBody<'_>, content_type = "application/problem+json"),
@@ -103,7 +103,7 @@ pub async fn cron(
     request_body(content = V1Body, description = "One report, or an array of up to 1,000",
         example = json!({"repo":"rsyslog","server":"rsyslog-lab","sync_status":"OUT_OF_SYNC","drift_count":1,"files":[{"name":"rsyslog.d/30-lab.conf"}],"last_check":"2026-04-26T10:30:00Z"})),
     responses(
-        (status = 200, description = "Recorded and synced to disk; `status` is the v1 object", body = ReportAnswer<'_, V1Status<'_>>),
+        (status = 200, description = "Recorded and synced to disk; `status` is the v1 object", body = RecordedV1),
         (status = 400, description = "Bad JSON (\"Invalid JSON\") or bad fields", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:invalid-json","title":"Invalid JSON","status":400,"detail":"Invalid JSON: EOF while parsing an object at line 1 column 1","instance":"urn:gitops-status-server:request:5f0c9a3e-8"})),
         (status = 408, description = "The body came too slowly", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 409, description = "The Idempotency-Key came with another body", body = ProblemBody<'_>, content_type = "application/problem+json"),

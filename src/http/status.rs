@@ -1,7 +1,7 @@
 //! Current state goes out: `/status`, `/summary`, `/rejections`.
 
 use super::dto::{Counts, GroupCounts, RejectionRow, StatusRow};
-use super::openapi::shapes::StatusParams;
+use super::openapi::shapes::{StatusParams, Summary};
 use super::params::{Params, host_key, segments};
 use super::problem::{Problem, ProblemBody};
 use super::{AppState, respond};
@@ -108,6 +108,15 @@ impl HostFilter {
     /// Whether a host passes.
     pub fn matches(&self, state: &HostState) -> bool {
         self.passes(|name| attribute(state, name))
+    }
+
+    /// Whether a host passes under one of its names.
+    pub fn matches_name(&self, key: &HostKey, state: &HostState) -> bool {
+        self.passes(|name| match name {
+            "server_group" => Some(&key.server_group),
+            "host" => Some(&key.host),
+            _ => attribute(state, name),
+        })
     }
 
     /// Whether what a host was passes.
@@ -293,7 +302,7 @@ fn absent(app: &AppState, key: &HostKey) -> Problem {
     params(StatusParams,
         ("group_by" = Option<String>, Query, description = "server_group, host, environment, server_type, repo_name or project_name", example = "server_group")),
     responses(
-        (status = 200, description = "The counts", content((Counts = "application/json"))),
+        (status = 200, description = "The counts", body = Summary),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
         (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json")))]
 pub async fn summary(
@@ -333,7 +342,8 @@ pub async fn summary(
     responses(
         (status = 200, description = "The refusals", body = [RejectionRow]),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+        (status = 400, description = "A parameter is wrong", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 503, description = "The database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json")))]
 pub async fn rejections(
     request: HttpRequest,
     app: web::Data<AppState>,

@@ -38,7 +38,37 @@ pub fn parse(bytes: &[u8]) -> Result<Json, String> {
     if bytes.is_empty() {
         return Err("the body is empty".into());
     }
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    if depth(bytes) > DEPTH_MAX {
+        return Err(format!("nested deeper than {DEPTH_MAX} levels"));
+    }
+    let mut parser = serde_json::Deserializer::from_slice(bytes);
+    // Its own limit is one level lower than the contract's.
+    parser.disable_recursion_limit();
+    let value = Json::deserialize(&mut parser).map_err(|error| error.to_string())?;
+    parser.end().map_err(|error| error.to_string())?;
+    Ok(value)
+}
+
+/// Levels of lists and objects within each other.
+const DEPTH_MAX: usize = 128;
+
+/// How deep the brackets outside strings are nested.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 impl<'de> Deserialize<'de> for Json {

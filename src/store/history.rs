@@ -65,8 +65,7 @@ pub struct Filters {
 
 impl Filters {
     fn on_content(&self) -> bool {
-        !(self.status.is_empty()
-            && self.commit_sha.is_empty()
+        !(self.commit_sha.is_empty()
             && self.branch.is_empty()
             && self.updated_by.is_empty()
             && self.file.is_empty())
@@ -91,6 +90,9 @@ pub struct Window {
 pub struct PageRequest {
     /// Whose entries.
     pub hosts: Hosts,
+    /// Whether these hosts (not all) have so few entries that a walk by id takes them all and sorts
+    /// them, rather than walking by the others.
+    pub few: bool,
     /// Which of them.
     pub filters: Filters,
     /// Within which bounds.
@@ -113,7 +115,7 @@ pub struct Page {
 }
 
 /// Entries resolved before it is known how much one weighs.
-const FIRST_STEP: usize = 16;
+const FIRST_STEP: usize = 4;
 
 /// Where a walk by time begins: behind everything, or before it.
 const END: Place = Place { time: Timestamp(i64::MAX), id: i64::MAX as u64 };
@@ -126,6 +128,8 @@ const BEGINNING: Place = Place { time: Timestamp(i64::MIN), id: 0 };
 const BOUNDS: &str = "h.time BETWEEN $5 AND $6 AND h.seq BETWEEN $7 AND $8";
 /// The same for walks by id; `+` keeps SQLite from entering an index of time and sorting.
 const BOUNDS_BY_ID: &str = "+h.time BETWEEN $5 AND $6 AND h.seq BETWEEN $7 AND $8";
+/// By id, of hosts with few entries: `+` keeps SQLite from walking by all others.
+const BOUNDS_OF_FEW: &str = "+h.time BETWEEN $5 AND $6 AND +h.seq BETWEEN $7 AND $8";
 const BEFORE_PLACE: &str = "(h.time < $3 OR h.seq < $4)";
 const BEHIND_PLACE: &str = "(h.time > $3 OR h.seq > $4)";
 const DOWN: &str = "ORDER BY h.time DESC, h.seq DESC LIMIT $9";
@@ -134,8 +138,10 @@ const BY_SOURCE: &str = "h.source IN (SELECT value FROM json_each($1, '$.source'
 const BY_KIND: &str = "h.kind IN (SELECT value FROM json_each($1, '$.kind'))";
 const BY_RUN: &str = "h.run_id IN (SELECT r.id FROM json_each($1, '$.run_id') w \
      JOIN run r ON r.run_id = w.value)";
+/// One of four: looked up row by row, it is soon found; by the dictionary all of that would be read.
+const BY_STATUS: &str = "(SELECT c.status FROM content c WHERE c.id = h.content_id) \
+     IN (SELECT value FROM json_each($1, '$.status'))";
 const BY_CONTENT: &str = "h.content_id IN (SELECT c.id FROM content c WHERE \
-     ($1->'status' = '[]' OR c.status IN (SELECT value FROM json_each($1, '$.status'))) AND \
      ($1->'commit_sha' = '[]' OR c.commit_sha IN (SELECT value FROM json_each($1, '$.commit_sha'))) AND \
      ($1->'branch' = '[]' OR c.branch IN (SELECT value FROM json_each($1, '$.branch'))) AND \
      ($1->'updated_by' = '[]' OR c.updated_by IN (SELECT value FROM json_each($1, '$.updated_by'))) AND \
@@ -153,15 +159,25 @@ const NEAREST_ABOVE: &str = "SELECT min((SELECT min(h.time) FROM drift_history h
 /// The text of a page: one packed text built inside SQLite.
 fn page_sql(request: &PageRequest) -> String {
     let by_id = request.order.by_id();
-    let mut conditions = vec![if by_id { BOUNDS_BY_ID } else { BOUNDS }];
+    let few = request.few && request.hosts != Hosts::All;
+    let mut conditions = vec![match (by_id, few) {
+        (false, _) => BOUNDS,
+        (true, false) => BOUNDS_BY_ID,
+        (true, true) => BOUNDS_OF_FEW,
+    }];
     let from = match request.hosts {
         Hosts::All => "drift_history h",
         Hosts::One(_) => {
-            conditions.push(if by_id { "+h.host_id = $2" } else { "h.host_id = $2" });
+            let walks = by_id && !request.few;
+            conditions.push(if walks { "+h.host_id = $2" } else { "h.host_id = $2" });
             "drift_history h"
         }
         Hosts::Some(_) if by_id => {
-            conditions.push("+h.host_id IN (SELECT value FROM json_each($2))");
+            conditions.push(if request.few {
+                "h.host_id IN (SELECT value FROM json_each($2))"
+            } else {
+                "+h.host_id IN (SELECT value FROM json_each($2))"
+            });
             "drift_history h"
         }
         Hosts::Some(_) => {
@@ -174,6 +190,7 @@ fn page_sql(request: &PageRequest) -> String {
         (!filters.source.is_empty(), BY_SOURCE),
         (!filters.kind.is_empty(), BY_KIND),
         (!filters.run_id.is_empty(), BY_RUN),
+        (!filters.status.is_empty(), BY_STATUS),
         (filters.on_content(), BY_CONTENT),
         (filters.changes_only, CHANGES),
     ] {
@@ -190,7 +207,9 @@ fn page_sql(request: &PageRequest) -> String {
             conditions.push(BEHIND_PLACE);
             UP
         }
+        Order::ById if few => "ORDER BY +h.seq LIMIT $9",
         Order::ById => "ORDER BY h.seq LIMIT $9",
+        Order::ByIdDescending if few => "ORDER BY +h.seq DESC LIMIT $9",
         Order::ByIdDescending => "ORDER BY h.seq DESC LIMIT $9",
     };
     let conditions = conditions.join(" AND ");
@@ -241,9 +260,9 @@ impl Readers {
                 self.dictionary().resolve(connection, &rest[..step.min(rest.len())]).await?;
             spent += found.iter().map(Entry::weight).sum::<usize>();
             entries.extend(found);
-            // As many as are likely to fit, were they like those before.
+            // As many as are likely to fit, were they like those before; which they need not be.
             let each = spent / entries.len();
-            step = (bytes.saturating_sub(spent) / each.max(1)).max(1);
+            step = (bytes.saturating_sub(spent) / each.max(1)).clamp(1, 8 * step);
         }
         let cut = entries.len() < rows.len();
         Ok(Page { entries, cut })
@@ -393,3 +412,6 @@ pub(super) async fn entries_by_id(
     let row = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_one(connection).await?;
     unpack(row.try_get::<Option<String>, _>(0)?.as_deref())
 }
+
+#[cfg(test)]
+mod tests;

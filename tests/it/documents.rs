@@ -112,7 +112,14 @@ fn every_parameter_and_every_answer_has_an_example() {
 #[test]
 fn every_documented_path_is_there_and_takes_its_methods() {
     let server = Server::start();
-    for (path, method, _) in operations(&document()) {
+    for (path, method, operation) in operations(&document()) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            if let Some(problem) = response["content"].get("application/problem+json") {
+                let example = &problem["example"];
+                assert_eq!(example["status"].to_string(), *status, "{method} {path}");
+                assert_ne!(example["detail"], Value::Null, "{method} {path}: {status}");
+            }
+        }
         let path = concrete(&path);
         let answer = match method.as_str() {
             "post" => server.post(&path, &json!({})),

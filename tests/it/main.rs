@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets None or Err has failed")]
 
 mod ages;
+mod bounds;
 mod checks;
 mod command_line;
 mod corpus;

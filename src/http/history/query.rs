@@ -1,9 +1,8 @@
 //! The parameters of `/history`, and of the command `export`.
 
-use crate::board::Board;
+use crate::board::{Board, Inner};
 use crate::domain::cursor::{Cursor, FilterDigest, filter_digest};
 use crate::domain::report::{Kind, Source, Status};
-use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::http::params::Params;
 use crate::http::status::HostFilter;
@@ -143,10 +142,10 @@ impl HistoryQuery {
         // path names is one.
         let text = params.canonical(&["cursor", "limit", "format", "raw"]);
         let digest = filter_digest(&format!("{text} {hosts:?}"));
-        let (hosts, density, mut as_of) = {
+        let (hosts, density, few, mut as_of) = {
             let board = board.read();
-            let (hosts, density) = resolve(hosts, board.hosts.values().map(|state| &**state));
-            (hosts, density, board.size)
+            let resolved = resolve(hosts, &board);
+            (resolved.hosts, resolved.density, resolved.few, board.size)
         };
         let mut after = None;
         if let Some(cursor) = params.one("cursor") {
@@ -165,7 +164,7 @@ impl HistoryQuery {
         }
         window.to_id = Some(window.to_id.map_or(as_of, |to_id| to_id.min(as_of)));
         let limit_now = limit.unwrap_or(LIMIT_DEFAULT);
-        let request = PageRequest { hosts, filters, window, order, after, limit: limit_now };
+        let request = PageRequest { hosts, few, filters, window, order, after, limit: limit_now };
         Self { request, as_of, digest, limit, raw, density }
     }
 }
@@ -234,20 +233,32 @@ fn window(params: &mut Params, now: Timestamp) -> Window {
     Window { from, to, from_id, to_id }
 }
 
-/// The hosts that pass, and how far apart their entries lie in time.
-fn resolve<'a>(filter: &HostFilter, hosts: impl Iterator<Item = &'a HostState>) -> (Hosts, i64) {
+/// The hosts of a question.
+struct Resolved {
+    hosts: Hosts,
+    /// How far apart their entries lie in time, in microseconds.
+    density: i64,
+    few: bool,
+}
+
+/// Entries of some hosts that are sorted rather than walked to.
+const FEW_ENTRIES: u64 = 50_000;
+
+/// The names that pass. Group and host are those a report was sent with, also a former name's; the
+/// rest is what the host is now.
+fn resolve(filter: &HostFilter, board: &Inner) -> Resolved {
     if filter.is_empty() {
-        return (Hosts::All, 1);
+        return Resolved { hosts: Hosts::All, density: 1, few: false };
     }
     let (mut ids, mut reports) = (Vec::new(), 0_u64);
     let (mut first, mut last) = (i64::MAX, i64::MIN);
     let mut all = true;
-    for state in hosts {
-        if !filter.matches(state) {
+    for (key, id, state) in board.names() {
+        if !filter.matches_name(key, state) {
             all = false;
             continue;
         }
-        ids.push(state.host_id);
+        ids.push(id);
         reports += state.reports;
         first = first.min(state.first_time.0);
         last = last.max(state.newest.place.time.0);
@@ -259,5 +270,5 @@ fn resolve<'a>(filter: &HostFilter, hosts: impl Iterator<Item = &'a HostState>) 
         [host] => Hosts::One(*host),
         _ => Hosts::Some(ids),
     };
-    (hosts, density.max(1))
+    Resolved { hosts, density: density.max(1), few: reports <= FEW_ENTRIES }
 }

@@ -1,5 +1,6 @@
 //! Shapes of looking back, for the document only.
 
+use crate::http::past::episodes::{EpisodeItem, Superseded};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -99,4 +100,13 @@ pub struct ReviewTotals {
     /// The file that differed longest.
     #[schema(required, example = "rsyslog.conf")]
     most_drifted_file: Option<String>,
+}
+
+/// An episode; or where to look for an id that a late report has retired.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described, never built")]
+pub enum EpisodeAnswer {
+    Episode(Box<EpisodeItem<'static>>),
+    Superseded(Superseded),
 }

@@ -8,7 +8,7 @@ use crate::domain::state::Place;
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
 use crate::http::history::Format;
-use crate::http::openapi::past::PastParams;
+use crate::http::openapi::past::{EpisodeAnswer, PastParams};
 use crate::http::params::{Params, segments};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::respond::{JSON, Prepared};
@@ -330,7 +330,7 @@ pub struct Superseded {
 #[utoipa::path(get, path = "/episodes/{id}", tag = "reviews", operation_id = "get_episode",
     params(("id" = String, Path, description = "The episode's id", example = "1234")),
     responses(
-        (status = 200, description = "The episode; or, for an id that a late report has retired, `id` and `superseded_by`", body = EpisodeItem<'_>),
+        (status = 200, description = "The episode; or, for an id that a late report has retired, `id` and `superseded_by`", body = EpisodeAnswer),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
         (status = 404, description = "No episode has or had this id", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-episode","title":"No episode has or had this id","status":404,"detail":"No report of this id has opened a drift; /episodes lists those that have","instance":"urn:gitops-status-server:request:5f0c9a3e-23"})),
         (status = 503, description = "The database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server cannot read its database","status":503,"detail":"The database cannot be read just now","instance":"urn:gitops-status-server:request:5f0c9a3e-24"}))))]

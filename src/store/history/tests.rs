@@ -1,0 +1,70 @@
+//! Every shape of a page enters the index that makes it cheap, and sorts only where it should.
+
+use super::*;
+use crate::store::{Location, create_or_check};
+
+/// The plan of a page, one line.
+async fn plan(connection: &mut SqliteConnection, request: &PageRequest) -> String {
+    let sql = format!("EXPLAIN QUERY PLAN {}", page_sql(request));
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await.unwrap();
+    let details: Vec<String> = rows.iter().map(|row| row.get(3)).collect();
+    details.join("; ")
+}
+
+#[tokio::test]
+async fn every_shape_of_a_page_walks_the_right_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location { path: folder.path().join("plans.db") };
+    create_or_check(&location).await.unwrap();
+    let mut connection = location.open_reader().await.unwrap();
+    let filters = [
+        Filters::default(),
+        Filters { status: vec![1], ..Filters::default() },
+        Filters { source: vec![0], ..Filters::default() },
+        Filters { source: vec![4], kind: vec![0], ..Filters::default() },
+        Filters { run_id: vec!["r".into()], ..Filters::default() },
+        Filters { file: vec!["a*".into()], branch: vec!["b".into()], ..Filters::default() },
+        Filters { changes_only: true, ..Filters::default() },
+    ];
+    let orders = [Order::NewestFirst, Order::OldestFirst, Order::ById, Order::ByIdDescending];
+    for filters in filters {
+        for order in orders {
+            for (hosts, few) in [
+                (Hosts::All, false),
+                (Hosts::One(1), false),
+                (Hosts::One(1), true),
+                (Hosts::Some(vec![1, 2]), false),
+                (Hosts::Some(vec![1, 2]), true),
+            ] {
+                let request = PageRequest {
+                    hosts,
+                    few,
+                    filters: filters.clone(),
+                    window: Window::default(),
+                    order,
+                    after: None,
+                    limit: 100,
+                };
+                let plan = plan(&mut connection, &request).await;
+                let changes = if filters.changes_only { "changes_" } else { "" };
+                let entered = match (order.by_id(), few, &request.hosts) {
+                    (true, false, _) | (true, _, Hosts::All) => {
+                        "SEARCH h USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)".to_owned()
+                    }
+                    (_, _, Hosts::All) => {
+                        format!("SEARCH h USING INDEX history_{changes}by_time (time>? AND time<?)")
+                    }
+                    (true, true, _) => "SEARCH h USING INDEX history_".to_owned(),
+                    (false, ..) => format!(
+                        "SEARCH h USING INDEX history_{changes}by_host (host_id=? AND time>? AND time<?)"
+                    ),
+                };
+                assert!(plan.contains(&entered), "{request:?}: {plan}");
+                let sorts = plan.contains("USE TEMP B-TREE FOR ORDER BY");
+                // Rows of several hosts come host by host: a window's are sorted.
+                let may = matches!(request.hosts, Hosts::Some(_)) || (order.by_id() && few);
+                assert!(!sorts || may, "{request:?}: {plan}");
+            }
+        }
+    }
+}
