@@ -8,7 +8,7 @@
 
 mod support;
 
-use support::{data, export, history, ingest, server, size, start, status};
+use support::{data, export, history, ingest, review, server, size, start, status};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -32,6 +32,9 @@ fn main() {
     }
     if wanted("export") {
         export::run();
+    }
+    if wanted("review") {
+        review::run();
     }
     if wanted("start") {
         start::run();

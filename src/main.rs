@@ -86,8 +86,14 @@ fn wrong_setting(problem: &str) -> ExitCode {
 
 /// clap explains at length; an operator's log wants the line that names the setting.
 fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or("wrong arguments");
-    format!("{}; see --help", line.trim_start_matches("error: "))
+    let mut lines = text.lines();
+    let line = lines.next().unwrap_or("wrong arguments").trim_start_matches("error: ");
+    if !line.ends_with(':') {
+        return format!("{line}; see --help");
+    }
+    // What it is about stands on the lines below.
+    let names: Vec<&str> = lines.take_while(|line| line.starts_with("  ")).map(str::trim).collect();
+    format!("{line} {}; see --help", names.join(", "))
 }
 
 /// Our own words at info; the libraries' only when something is wrong.

@@ -57,15 +57,40 @@ fn cron_body(host: usize, round: usize) -> String {
 
 /// A database of `rows` reports of [`HOSTS`] hosts, made once and kept below `target/`.
 pub fn filled(rows: usize) -> PathBuf {
+    kept(&rows.to_string(), |part| fill(part, rows, true))
+}
+
+/// A database of `rows` reports of [`HOSTS`] hosts, spread evenly over the first quarter of 2026, with
+/// the same drifts however many rows: 1,000 stretches of the quarter, of which a host drifts in five.
+pub fn quarter(rows: usize) -> PathBuf {
+    let rounds = rows / HOSTS;
+    let each = rounds / QUARTER_STRETCHES;
+    let cadence = QUARTER / rounds as i64;
+    kept(&format!("quarter-{rows}"), |part| {
+        fill_rounds(part, rows, cadence, move |host, round| {
+            cron_body(host, if round == 0 { 1 } else { round / each })
+        });
+    })
+}
+
+/// The first quarter of 2026, in microseconds.
+const QUARTER: i64 = 90 * 86_400_000_000;
+/// Stretches of a quarter in which a host's state is the same.
+const QUARTER_STRETCHES: usize = 1000;
+
+fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     // A changed schema makes the kept ones useless.
-    let schema =
-        std::fs::metadata(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/V1__core.sql"));
-    let path = folder().join(format!("{rows}-{}.db", schema.unwrap().len()));
+    let size = |file: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(file);
+        std::fs::metadata(path).unwrap().len()
+    };
+    let schema = size("V1__core.sql") + size("V2__courses.sql");
+    let path = folder().join(format!("{name}-{schema}.db"));
     if !path.exists() {
-        eprintln!("filling a database with {rows} reports (once) …");
+        eprintln!("filling the database {name} (once) …");
         let part = path.with_extension("part");
         let _ = std::fs::remove_file(&part);
-        fill(&part, rows, true);
+        fill(&part);
         std::fs::rename(part, &path).unwrap();
     }
     path
@@ -73,6 +98,17 @@ pub fn filled(rows: usize) -> PathBuf {
 
 /// Fills a database through the recorder, a round of all hosts every two minutes of its clock.
 pub fn fill(path: &Path, rows: usize, with_drifts: bool) {
+    fill_rounds(path, rows, CADENCE, move |host, round| {
+        cron_body(host, if with_drifts { round } else { 1 })
+    });
+}
+
+fn fill_rounds(
+    path: &Path,
+    rows: usize,
+    cadence: i64,
+    body: impl Fn(usize, usize) -> String + 'static,
+) {
     let clock = Arc::new(AtomicI64::new(BEGIN));
     let now = clock.clone();
     let system = actix_web::rt::System::new();
@@ -84,7 +120,7 @@ pub fn fill(path: &Path, rows: usize, with_drifts: bool) {
         let ages = StaleAfter::parse("26h", "").unwrap();
         for round in 0..rows.div_ceil(HOSTS) {
             let hosts = HOSTS.min(rows - round * HOSTS);
-            let reports = (0..hosts).map(|host| report(host, round, with_drifts, &ages)).collect();
+            let reports = (0..hosts).map(|host| report(host, round, &body, &ages)).collect();
             let submission = Submission {
                 reports,
                 sender: Arc::new(Sender {
@@ -96,17 +132,22 @@ pub fn fill(path: &Path, rows: usize, with_drifts: bool) {
                 bytes: 0,
             };
             database.recorder.record(submission).await.unwrap();
-            clock.fetch_add(CADENCE, Ordering::Relaxed);
+            clock.fetch_add(cadence, Ordering::Relaxed);
         }
         database.close().await;
     });
 }
 
-fn report(host: usize, round: usize, with_drifts: bool, ages: &StaleAfter) -> Report {
+fn report(
+    host: usize,
+    round: usize,
+    body: &impl Fn(usize, usize) -> String,
+    ages: &StaleAfter,
+) -> Report {
     let (source, body) = if round == 0 {
         (Source::Pipeline, pipeline_body(host, Timestamp(BEGIN)))
     } else {
-        (Source::Cron, cron_body(host, if with_drifts { round } else { 1 }))
+        (Source::Cron, body(host, round))
     };
     ingest::parse_body(source, body.as_bytes(), ages).unwrap().reports.remove(0)
 }

@@ -5,6 +5,7 @@ pub mod export;
 pub mod history;
 pub mod ingest;
 pub mod load;
+pub mod review;
 pub mod server;
 pub mod size;
 pub mod start;

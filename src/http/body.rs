@@ -13,6 +13,8 @@ use std::time::Duration;
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of all bodies in flight.
 pub const BODIES_MAX_BYTES: usize = 16 << 20;
+/// Bytes set aside for a body before any of it is there.
+const FIRST_BYTES: usize = 64 << 10;
 /// Bytes read and thrown away before an early refusal, so that the client gets to read it.
 const DRAIN_MAX_BYTES: usize = 4 << 20;
 
@@ -59,7 +61,7 @@ pub async fn read_json(
             return Err(Problem::body_too_large(limit));
         }
         let mut share = Share { budget, bytes: 0 };
-        let mut body = BytesMut::with_capacity(announced.unwrap_or(0));
+        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_BYTES));
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Problem::broken_body())?;
             if body.len() + chunk.len() > limit {

@@ -133,7 +133,7 @@ async fn page(
         }
         None => body.extend_from_slice(b"],\"next_cursor\":null}"),
     }
-    Ok(Prepared::new(body).answer(request, respond::JSON))
+    Ok(respond::varies_by_accept(Prepared::new(body).answer(request, respond::JSON)))
 }
 
 /// Everything that matches, chunk by chunk. The first is there before the answer begins, so that a

@@ -66,6 +66,13 @@ impl Prepared {
     }
 }
 
+/// Says that the same URL answers in other formats to another `Accept`.
+pub fn varies_by_accept(mut response: HttpResponse) -> HttpResponse {
+    let value = header::HeaderValue::from_static("Accept, Accept-Encoding");
+    response.headers_mut().insert(header::VARY, value);
+    response
+}
+
 /// Answers with a value as JSON.
 pub fn json<T: serde::Serialize + ?Sized>(request: &HttpRequest, value: &T) -> HttpResponse {
     let body = serde_json::to_vec(value).expect("answers have only string keys");

@@ -11,7 +11,7 @@ use crate::http::history::Format;
 use crate::http::openapi::past::{EpisodeAnswer, PastParams};
 use crate::http::params::{Params, segments};
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::respond::{JSON, Prepared};
+use crate::http::respond::{JSON, Prepared, varies_by_accept};
 use crate::store::{EpisodeRecord, Question};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -298,7 +298,8 @@ pub async fn list(request: HttpRequest, app: web::Data<AppState>) -> Result<Http
         let as_of = found.as_of.to_string();
         let page = EpisodePage { items: found.items(), next_cursor: next, as_of };
         let body = serde_json::to_vec(&page).expect("answers have only string keys");
-        return Ok(named(Prepared::new(body).answer(&request, JSON), found.as_of));
+        let response = varies_by_accept(Prepared::new(body).answer(&request, JSON));
+        return Ok(named(response, found.as_of));
     }
     let mut body = Vec::new();
     if format == Format::Csv {
@@ -309,7 +310,8 @@ pub async fn list(request: HttpRequest, app: web::Data<AppState>) -> Result<Http
             body.push(b'\n');
         }
     }
-    Ok(named(Prepared::new(body).answer(&request, format.content_type()), found.as_of))
+    let response = Prepared::new(body).answer(&request, format.content_type());
+    Ok(named(varies_by_accept(response), found.as_of))
 }
 
 /// An id that a late report has retired.

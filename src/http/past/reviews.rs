@@ -9,7 +9,7 @@ use crate::http::history::Format;
 use crate::http::openapi::past::{PastParams, ReviewItem, ReviewTotals};
 use crate::http::params::{Params, segments};
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::respond::{JSON, Prepared};
+use crate::http::respond::{JSON, Prepared, varies_by_accept};
 use crate::http::status::HostFilter;
 use crate::store::{EpisodeRecord, LookbackError, Question, Readers};
 use actix_web::http::header;
@@ -290,10 +290,11 @@ async fn answer(
     let review = data.review(group_by);
     if format != Format::Csv {
         let body = serde_json::to_vec(&review).expect("answers have only string keys");
-        return Ok(super::named(Prepared::new(body).answer(request, JSON), data.as_of));
+        let response = varies_by_accept(Prepared::new(body).answer(request, JSON));
+        return Ok(super::named(response, data.as_of));
     }
     let csv = Prepared::new(review.csv(group_by));
-    let mut response = csv.answer(request, Format::Csv.content_type());
+    let mut response = varies_by_accept(csv.answer(request, Format::Csv.content_type()));
     let name = review.period.as_deref().unwrap_or("stretch");
     let disposition = format!("attachment; filename=\"drift-review-{name}.csv\"");
     if let Ok(value) = header::HeaderValue::try_from(disposition) {
