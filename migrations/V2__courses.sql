@@ -10,6 +10,7 @@ ALTER TABLE head ADD COLUMN projected INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE current_state ADD COLUMN retired_seq INTEGER;          -- the newest retirement
 ALTER TABLE current_state ADD COLUMN segment_start INTEGER;        -- null while retired
 ALTER TABLE current_state ADD COLUMN segment_reports INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE current_state ADD COLUMN segment_deployments INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE current_state ADD COLUMN episode_reports INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE current_state ADD COLUMN episode_drifted INTEGER NOT NULL DEFAULT 0; -- in ended segments
 
@@ -36,6 +37,8 @@ CREATE TABLE segment (
     silent      INTEGER NOT NULL,               -- 1: nobody's word was good
     file_set_id INTEGER REFERENCES file_set (id), -- null: no files
     reports     INTEGER NOT NULL,
+    deployment_id INTEGER REFERENCES content (id), -- what the newest deployment said; null: none yet
+    deployments INTEGER NOT NULL,               -- pipeline reports among the reports
     PRIMARY KEY (host_id, start)
 ) STRICT, WITHOUT ROWID;
 
@@ -51,7 +54,8 @@ CREATE TABLE episode (
     closed_by     INTEGER,                      -- its source; null: a retirement
     last_drift    INTEGER NOT NULL,             -- the last `out_of_sync` report
     reports       INTEGER NOT NULL,
-    drifted       INTEGER NOT NULL              -- microseconds of `out_of_sync`
+    drifted       INTEGER NOT NULL,             -- microseconds of `out_of_sync`
+    deployment_id INTEGER REFERENCES content (id) -- what was deployed when it ended
 ) STRICT;
 CREATE INDEX episode_by_host ON episode (host_id, started_at);
 CREATE INDEX episode_by_time ON episode (started_at);
@@ -65,8 +69,7 @@ CREATE TABLE episode_files (
     PRIMARY KEY (episode_id, file_set_id)
 ) STRICT, WITHOUT ROWID;
 
--- Rare entries that are looked for by themselves: deployments, and acts of people.
-CREATE INDEX history_deployments ON drift_history (host_id, time) WHERE source IN (0, 4);
+-- Rare entries that are looked for by themselves: acts of people.
 CREATE INDEX history_acts ON drift_history (host_id, time) WHERE kind > 1;
 
 -- Entries that did not come behind all others of their host. Whoever asks how things looked to

@@ -2,11 +2,11 @@
 //! (time, id). What happened at a time is all that has this time, so that a segment is a stretch of
 //! time and never empty.
 //!
-//! A segment ends where the status or the set of files changes, where a silence begins (the newest
+//! A segment ends where the status, the set of files or what is deployed changes, where a silence begins (the newest
 //! word has outlived its `max_age`) or ends, and at UTC midnight once a report of the new day is there.
 //! All reports of a segment therefore lie on the day on which it begins.
 
-use super::content::Content;
+use super::content::{Content, ContentDigest};
 use super::files::FileSet;
 use super::report::{Kind, Source, Status};
 use super::state::{Place, speaks_of_files};
@@ -23,6 +23,8 @@ pub struct Step<'a> {
     pub source: Option<Source>,
     /// What it says.
     pub content: &'a Content,
+    /// Its digest; asked for of deployments only.
+    pub digest: ContentDigest,
 }
 
 /// A stretch of time with one status, one set of files, and either words that were good or none.
@@ -40,6 +42,10 @@ pub struct Segment {
     pub files: FileSet,
     /// Reports with a time in it.
     pub reports: u64,
+    /// What the newest deployment said.
+    pub deployment: Option<ContentDigest>,
+    /// Pipeline reports among the reports.
+    pub deployments: u64,
 }
 
 /// The segment that has not ended yet; status and files are those in force.
@@ -49,6 +55,15 @@ pub struct OpenSegment {
     pub start: Timestamp,
     /// Reports so far.
     pub reports: u64,
+    /// Pipeline reports among them.
+    pub deployments: u64,
+}
+
+impl OpenSegment {
+    /// One that begins.
+    pub fn at(start: Timestamp) -> Self {
+        Self { start, reports: 0, deployments: 0 }
+    }
 }
 
 /// A drift that has not ended yet.
@@ -75,6 +90,8 @@ pub struct Closing {
     pub place: Place,
     /// Its source; `None` if the host was retired.
     pub source: Option<Source>,
+    /// What the newest deployment had said then.
+    pub deployment: Option<ContentDigest>,
 }
 
 /// What an advance of the course adds to what is written down.
@@ -104,6 +121,8 @@ pub struct Course {
     pub status: Status,
     /// The files in force.
     pub files: FileSet,
+    /// What the newest deployment said.
+    pub deployment: Option<ContentDigest>,
     /// The newest time of any entry.
     pub last: Timestamp,
     /// Until when the newest word is good.
@@ -121,6 +140,7 @@ impl Default for Course {
         Self {
             status: Status::Unknown,
             files: FileSet::NONE,
+            deployment: None,
             last: Timestamp(i64::MIN),
             good_until: Timestamp(i64::MIN),
             open: None,
@@ -172,14 +192,18 @@ impl Course {
             after.hear(step);
         }
         let status_before = self.status;
-        let differs = after.status != self.status || after.files != self.files;
+        let differs = after.status != self.status
+            || after.files != self.files
+            || after.deployment != self.deployment;
         self.cut(time, retired.is_some() || differs, changes);
         for step in group {
             self.fold_episode(step, status_before, changes);
         }
         if let Some(newest) = spoken.last() {
-            self.open.get_or_insert(OpenSegment { start: time, reports: 0 }).reports +=
-                spoken.len() as u64;
+            let open = self.open.get_or_insert(OpenSegment::at(time));
+            open.reports += spoken.len() as u64;
+            let pipelines = spoken.iter().filter(|step| step.source == Some(Source::Pipeline));
+            open.deployments += pipelines.count() as u64;
             self.good_until = good_until(time, newest.content);
         } else if retired.is_some() {
             self.open = None;
@@ -196,6 +220,9 @@ impl Course {
         if speaks && !self.files.is_of(step.content) {
             self.files = FileSet::of(step.content);
         }
+        if step.source.is_some_and(Source::is_deployment) {
+            self.deployment = Some(step.digest);
+        }
     }
 
     /// Ends what ends before or at a time at which an entry stands.
@@ -211,14 +238,16 @@ impl Course {
                 silent: true,
                 files: self.files.clone(),
                 reports: 0,
+                deployment: self.deployment,
+                deployments: 0,
             }));
-            self.open = Some(OpenSegment { start: time, reports: 0 });
+            self.open = Some(OpenSegment::at(time));
         } else if differs {
             self.end(open, time, changes);
-            self.open = Some(OpenSegment { start: time, reports: 0 });
+            self.open = Some(OpenSegment::at(time));
         } else if midnight(time) > midnight(self.last) {
             self.end(open, midnight(time), changes);
-            self.open = Some(OpenSegment { start: midnight(time), reports: 0 });
+            self.open = Some(OpenSegment::at(midnight(time)));
         }
     }
 
@@ -233,6 +262,8 @@ impl Course {
             silent: false,
             files: self.files.clone(),
             reports: open.reports,
+            deployment: self.deployment,
+            deployments: open.deployments,
         }));
     }
 
@@ -288,7 +319,9 @@ impl Course {
             episode.drifted += (step.place.time.0 - open.start.max(episode.started_at).0).max(0);
         }
         let source = step.source.filter(|_| step.kind != Kind::Retire);
-        changes.push(Change::Closed(episode, Closing { place: step.place, source }));
+        let own = source.filter(|source| source.is_deployment()).map(|_| step.digest);
+        let deployment = own.or(self.deployment);
+        changes.push(Change::Closed(episode, Closing { place: step.place, source, deployment }));
     }
 
     /// The segments that have not ended, as of `now`: the running one while its newest word is good,
@@ -302,12 +335,15 @@ impl Course {
             silent: false,
             files: self.files.clone(),
             reports: open.reports,
+            deployment: self.deployment,
+            deployments: open.deployments,
         };
         let silence = Segment {
             start: self.good_until,
             end: now,
             silent: true,
             reports: 0,
+            deployments: 0,
             ..running.clone()
         };
         let mut tail = vec![running];

@@ -195,6 +195,8 @@ mod tests {
             silent,
             files: FileSet::NONE,
             reports: 2,
+            deployment: None,
+            deployments: 0,
         };
         let rows = join(
             vec![

@@ -1,5 +1,6 @@
 //! The OpenAPI document, generated from the handlers, and Swagger UI on top of it.
 
+pub mod answers;
 pub mod past;
 mod problems;
 pub mod shapes;
@@ -10,9 +11,10 @@ use super::respond::{JSON, Prepared};
 use super::{dto, history, hosts, legacy, reports, status, system};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
+use answers::{GroupSummary, Recorded, RecordedV1, Summary};
 use shapes::{
-    CronBody, CronReport, FileObject, GroupSummary, HistoryItem, HistoryPage, PipelineBody,
-    PipelineReport, Recorded, RecordedV1, ReportedFile, Summary, V1Body, V1Report,
+    CronBody, CronReport, FileObject, HistoryItem, HistoryPage, PipelineBody, PipelineReport,
+    ReportedFile, V1Body, V1Report,
 };
 use std::sync::{Arc, OnceLock};
 use utoipa::OpenApi;

@@ -1,7 +1,8 @@
 //! Reports come in: three routes, one way through.
 
 use super::dto::{ReportAnswer, ReportReceipt, ReportsAnswer, StatusRow, V1Status};
-use super::openapi::shapes::{CronBody, PipelineBody, Recorded, RecordedV1, V1Body};
+use super::openapi::answers::{Recorded, RecordedV1};
+use super::openapi::shapes::{CronBody, PipelineBody, V1Body};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
 use super::{AppState, body};

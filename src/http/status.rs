@@ -1,7 +1,8 @@
 //! Current state goes out: `/status`, `/summary`, `/rejections`.
 
 use super::dto::{Counts, GroupCounts, RejectionRow, StatusRow};
-use super::openapi::shapes::{StatusParams, Summary};
+use super::openapi::answers::Summary;
+use super::openapi::shapes::StatusParams;
 use super::params::{Params, host_key, segments};
 use super::problem::{Problem, ProblemBody};
 use super::{AppState, respond};
@@ -10,7 +11,7 @@ use crate::domain::report::Status;
 use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
-use crate::store::{Question, REJECTIONS_KEPT};
+use crate::store::{HostChoice, Question, REJECTIONS_KEPT};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,9 +51,9 @@ impl Travel {
     ) -> Result<Vec<Arc<HostState>>, Problem> {
         let Self { known_at, .. } = self;
         let question = Question { at: Some(at), known_at, ..Question::now(app.now()) };
-        let passes = |found: &_| filter.host.matches_attributes(found);
         let readers = &app.readers;
-        let states = readers.look_back(question, passes, async |past| past.states(readers).await);
+        let states =
+            readers.look_back(question, &filter.host, async |past| past.states(readers).await);
         let states = states.await?.into_iter();
         Ok(states.filter(|state| filter.matches(state, at)).map(Arc::new).collect())
     }
@@ -119,9 +120,24 @@ impl HostFilter {
         })
     }
 
-    /// Whether what a host was passes.
-    pub fn matches_attributes(&self, found: &Attributes) -> bool {
-        self.passes(|name| match name {
+    fn passes<'v>(&self, value_of: impl Fn(&str) -> Option<&'v str>) -> bool {
+        self.0.iter().all(|(name, values)| {
+            value_of(name).is_some_and(|value| values.iter().any(|wanted| wanted == value))
+        })
+    }
+}
+
+impl HostChoice for HostFilter {
+    fn names(&self, key: &HostKey) -> bool {
+        let named = self.0.iter().filter(|(name, _)| matches!(*name, "server_group" | "host"));
+        Self(named.cloned().collect()).passes(|name| match name {
+            "server_group" => Some(&key.server_group),
+            _ => Some(&key.host),
+        })
+    }
+
+    fn passes(&self, found: &Attributes) -> bool {
+        Self::passes(self, |name| match name {
             "server_group" => Some(&found.key.server_group),
             "host" => Some(&found.key.host),
             "repo_name" => found.repo_name.as_deref(),
@@ -129,12 +145,6 @@ impl HostFilter {
             "server_type" => found.server_type.as_deref(),
             "project_name" => found.project_name.as_deref(),
             _ => None,
-        })
-    }
-
-    fn passes<'v>(&self, value_of: impl Fn(&str) -> Option<&'v str>) -> bool {
-        self.0.iter().all(|(name, values)| {
-            value_of(name).is_some_and(|value| values.iter().any(|wanted| wanted == value))
         })
     }
 }

@@ -151,7 +151,7 @@ fn json_is_taken_strictly() {
         ("{", "EOF"),
         ("NaN", "expected value"),
         ("[1e999]", "number out of range"),
-        (&deep, "recursion limit"),
+        (&deep, "deeper than 128"),
     ] {
         let problem = refused(Source::Cron, body);
         assert!(problem.contains(says), "{body}: {problem}");

@@ -132,7 +132,8 @@ impl Task {
         let content = Content { reason, ..Content::default() };
         let entry = self.entry(act, Kind::Retire, content, now);
         let place = Place { time: now, id: entry.entry.id };
-        let step = Step { place, kind: Kind::Retire, source: None, content: &entry.entry.content };
+        let (content, digest) = (&*entry.entry.content, entry.digest);
+        let step = Step { place, kind: Kind::Retire, source: None, content, digest };
         let mut changes = Vec::new();
         let host = Arc::make_mut(&mut state);
         host.retire(place);

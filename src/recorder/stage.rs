@@ -164,7 +164,8 @@ impl<'t> Stage<'t> {
             }
         };
         let (source, content) = (Some(report.source), &*report.content);
-        let step = Step { place, kind: Kind::Report, source, content };
+        let digest = report.digest;
+        let step = Step { place, kind: Kind::Report, source, content, digest };
         self.advance(&mut state, name, step);
         let state = Arc::new(state);
         let hash = self.append(report, submission, place, judgement, name);

@@ -2,11 +2,11 @@
 //! from there along the history. The writer folds late reports with it, readers look back with it.
 
 use super::dictionary::Dictionary;
-use super::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
-use crate::domain::content::Content;
+use super::rows::{NarrowEntry, PACKED_COLUMNS, digest_from_hex, unpack};
+use crate::domain::content::{Content, ContentDigest};
 use crate::domain::course::{Course, OpenEpisode, OpenSegment, Step};
 use crate::domain::files::FileSet;
-use crate::domain::report::{Kind, Run, Status};
+use crate::domain::report::{Kind, Run, Source, Status};
 use crate::domain::state::{HostState, Place};
 use crate::domain::time::{SECOND, Timestamp};
 use sqlx::sqlite::SqliteConnection;
@@ -45,7 +45,10 @@ impl Walked {
     /// What the course needs of it.
     pub fn step(&self) -> Step<'_> {
         let place = Place { time: self.row.time, id: self.row.id };
-        Step { place, kind: self.row.kind, source: self.row.source, content: &self.content }
+        let deployment = self.row.source.is_some_and(Source::is_deployment);
+        let digest = if deployment { self.content.digest() } else { ContentDigest::default() };
+        let (kind, source) = (self.row.kind, self.row.source);
+        Step { place, kind, source, content: &self.content, digest }
     }
 }
 
@@ -154,10 +157,12 @@ const NEWEST_OF_STATUS: &str = "SELECT h.time FROM drift_history h \
      JOIN content c ON c.id = h.content_id \
      WHERE h.host_id = $1 AND h.time < $2 AND h.seq <= $3 AND c.status = $4 \
      ORDER BY h.time DESC LIMIT 1";
-const COUNT: &str = "SELECT count(*) FROM drift_history h WHERE h.host_id = $1 AND h.time < $2 \
-     AND h.seq <= $3 AND h.time >= $4 AND (h.time > $4 OR h.seq >= $5) AND h.kind < 2";
+const COUNT: &str = "SELECT count(*), coalesce(sum(h.source = 0), 0) FROM drift_history h \
+     WHERE h.host_id = $1 AND h.time < $2 AND h.seq <= $3 AND h.time >= $4 \
+     AND (h.time > $4 OR h.seq >= $5) AND h.kind < 2";
 // Of the host ($1) up to a time ($2).
-const SEGMENT: &str = "SELECT s.start, s.status, f.paths FROM segment s \
+const SEGMENT: &str = "SELECT s.start, s.status, f.paths, \
+     (SELECT c.digest FROM content c WHERE c.id = s.deployment_id) FROM segment s \
      LEFT JOIN file_set f ON f.id = s.file_set_id \
      WHERE s.host_id = $1 AND s.start <= $2 AND s.silent = 0 ORDER BY s.start DESC LIMIT 1";
 const EPISODE: &str = "SELECT id, started_at, started_after, ended_at FROM episode \
@@ -204,25 +209,23 @@ impl<'c> Resume<'c> {
             (None, newest) => newest,
         };
         if kind == Kind::Retire {
+            course.deployment = self.deployment(last.time).await?;
             return Ok(course);
         }
         course.good_until = good_until;
         let start = match current.open {
             Some(open) if open.start <= last.time => {
                 (course.status, course.files) = (current.status, current.files.clone());
+                course.deployment = current.deployment;
                 open.start
             }
-            _ => {
-                let (start, status, files) = self.segment(last.time).await?;
-                (course.status, course.files) = (status, files);
-                start
-            }
+            _ => self.segment(last.time, &mut course).await?,
         };
-        let reports = self.count(Place { time: start, id: 0 }).await?;
-        course.open = Some(OpenSegment { start, reports });
+        let (reports, deployments) = self.count(Place { time: start, id: 0 }).await?;
+        course.open = Some(OpenSegment { start, reports, deployments });
         if let Some(episode) = &mut course.episode {
             let place = Place { time: episode.started_at, id: episode.id };
-            episode.reports = self.count(place).await?;
+            episode.reports = self.count(place).await?.0;
             let query = sqlx::query(DRIFTED).bind(self.names.root);
             let query = query.bind(episode.started_at.0).bind(start.0);
             episode.drifted = query.fetch_one(&mut *self.connection).await?.try_get(0)?;
@@ -259,27 +262,41 @@ impl<'c> Resume<'c> {
         Ok(newest)
     }
 
-    async fn count(&mut self, from: Place) -> Result<u64, sqlx::Error> {
-        let mut count = 0;
+    /// Reports from a place on, and the pipeline's among them.
+    async fn count(&mut self, from: Place) -> Result<(u64, u64), sqlx::Error> {
+        let (mut count, mut deployments) = (0, 0);
         for name in &self.names.all {
             let query = sqlx::query(COUNT).bind(*name).bind(self.before.0).bind(self.as_of);
             let query = query.bind(from.time.0).bind(from.id as i64);
-            count += query.fetch_one(&mut *self.connection).await?.try_get::<i64, _>(0)? as u64;
+            let row = query.fetch_one(&mut *self.connection).await?;
+            count += row.try_get::<i64, _>(0)? as u64;
+            deployments += row.try_get::<i64, _>(1)? as u64;
         }
-        Ok(count)
+        Ok((count, deployments))
     }
 
+    /// What was deployed at a time without a segment.
+    async fn deployment(&mut self, at: Timestamp) -> Result<Option<ContentDigest>, sqlx::Error> {
+        let query = sqlx::query(SEGMENT).bind(self.names.root).bind(at.0);
+        let row = query.fetch_optional(&mut *self.connection).await?;
+        let digest = row.map(|row| row.try_get::<Option<String>, _>(3)).transpose()?.flatten();
+        Ok(digest.as_deref().and_then(digest_from_hex))
+    }
+
+    /// Puts in force what the segment of a time says; answers its beginning.
     async fn segment(
         &mut self,
         at: Timestamp,
-    ) -> Result<(Timestamp, Status, FileSet), sqlx::Error> {
+        course: &mut Course,
+    ) -> Result<Timestamp, sqlx::Error> {
         let query = sqlx::query(SEGMENT).bind(self.names.root).bind(at.0);
         let row = query.fetch_optional(&mut *self.connection).await?;
         let damaged = || sqlx::Error::Decode("segments are missing; run `rebuild`".into());
         let row = row.ok_or_else(damaged)?;
-        let status = Status::from_code(row.try_get(1)?).ok_or_else(damaged)?;
-        let paths: Option<String> = row.try_get(2)?;
-        Ok((Timestamp(row.try_get(0)?), status, file_set(paths.as_deref())?))
+        course.status = Status::from_code(row.try_get(1)?).ok_or_else(damaged)?;
+        course.files = file_set(row.try_get::<Option<&str>, _>(2)?)?;
+        course.deployment = row.try_get::<Option<&str>, _>(3)?.and_then(digest_from_hex);
+        Ok(Timestamp(row.try_get(0)?))
     }
 
     /// The episode that is open after the entries of a time; its sums are still to be filled in.

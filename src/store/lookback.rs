@@ -5,6 +5,7 @@
 //! is written down in two ways: the end is earlier, and entries out of order that came since are
 //! taken out again by folding from before them.
 
+mod attributes;
 mod episodes;
 mod segments;
 mod states;
@@ -16,13 +17,16 @@ use super::courses::{Names, Resume, Walk, Walked};
 use super::readers::{ReadError, Readers};
 use super::refold::{Root, roots};
 use super::writer::load_states;
+use crate::domain::content::Content;
 use crate::domain::course::{Change, Course};
+use crate::domain::names::HostKey;
 use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,25 @@ impl Question {
     /// Everything there is, now.
     pub fn now(now: Timestamp) -> Self {
         Self { from: None, to: None, as_of: None, at: None, known_at: None, now }
+    }
+}
+
+/// Which hosts are asked for.
+pub trait HostChoice {
+    /// Whether a host of this name may be one of them.
+    fn names(&self, key: &HostKey) -> bool;
+    /// Whether what a host was at the end of the stretch passes.
+    fn passes(&self, found: &Attributes) -> bool;
+}
+
+/// One host by its name.
+impl HostChoice for HostKey {
+    fn names(&self, key: &HostKey) -> bool {
+        key == self
+    }
+
+    fn passes(&self, _: &Attributes) -> bool {
+        true
     }
 }
 
@@ -74,6 +97,9 @@ pub struct Past {
     resumed: Course,
     /// and this follows.
     since: Vec<Change>,
+    /// What the newest deployment before the end of the stretch said; not filled in where the stretch
+    /// ends now.
+    deployed: Option<Arc<Content>>,
 }
 
 /// A look back: a snapshot of the database, and the hosts asked for.
@@ -99,21 +125,13 @@ const DISORDERED: &str = "SELECT x.host_id, min(h.time) FROM out_of_order x \
      JOIN drift_history h ON h.seq = x.seq WHERE x.seq > $1 GROUP BY x.host_id";
 const LAST_RENAMING: &str =
     "SELECT coalesce(max(seq), 0) FROM drift_history WHERE kind = 3 AND kind > 1";
-/// The newest deployment of each name before a time, as far as ids know: time, id, content.
-const DEPLOYMENTS: &str = "SELECT g.value, h.time, h.seq, h.content_id FROM json_each($1) g \
-     CROSS JOIN drift_history h ON h.seq = (SELECT d.seq FROM drift_history d \
-        WHERE d.host_id = g.value AND d.source IN (0, 4) AND d.time < $2 AND d.seq <= $3 \
-        ORDER BY d.time DESC, d.seq DESC LIMIT 1)";
-const OTHER_THAN_LEGACY: &str = "SELECT g.value FROM json_each($1) g WHERE EXISTS \
-     (SELECT 1 FROM drift_history h WHERE h.host_id = g.value AND h.source <> 2 \
-      AND h.time < $2 AND h.seq <= $3)";
 
 impl Readers {
     /// Looks back at the hosts that pass, and asks more about them in the same snapshot.
     pub async fn look_back<T>(
         &self,
         question: Question,
-        passes: impl Fn(&Attributes) -> bool,
+        choice: &impl HostChoice,
         more: impl AsyncFnOnce(&mut Lookback<'_>) -> Result<T, Trouble>,
     ) -> Result<T, LookbackError> {
         let mut reader = self.acquire_longer().await?;
@@ -130,7 +148,7 @@ impl Readers {
             }
             let mut lookback = Lookback::new(&mut snapshot, question, size).await?;
             let live = question.as_of.is_none() && question.at.is_none();
-            lookback.find_hosts(self, live, passes).await?;
+            lookback.find_hosts(self, live, choice).await?;
             let answer = more(&mut lookback).await.map_err(|Trouble(cause)| cause)?;
             snapshot.commit().await?;
             Ok(Ok(answer))
@@ -169,38 +187,43 @@ impl<'c> Lookback<'c> {
         &mut self,
         readers: &Readers,
         live: bool,
-        passes: impl Fn(&Attributes) -> bool,
+        choice: &impl HostChoice,
     ) -> Result<(), sqlx::Error> {
         let states = load_states(self.connection, readers.dictionary()).await?;
         let states: HashMap<i64, HostState> =
             states.into_iter().map(|state| (state.host_id, state)).collect();
         let roots = roots(self.connection, self.as_of).await?;
-        let attributes = self.attributes(readers, &roots, &states, live).await?;
-        let chosen = roots.into_iter().zip(attributes).filter(|(_, found)| passes(found));
-        let chosen: Vec<_> = chosen.collect();
         let disordered = if live { HashMap::new() } else { self.disordered().await? };
-        let renaming: i64 =
-            sqlx::query(LAST_RENAMING).fetch_one(&mut *self.connection).await?.try_get(0)?;
-        let renamed_since = renaming as u64 > self.as_of;
-        for (root, attributes) in chosen {
-            let state = states.get(&root.names.root);
-            let past = match state.filter(|state| !renamed_since || Names::of(state) == root.names)
-            {
-                Some(state) if live => Past::now(attributes, root.names, &state.course),
+        let row = sqlx::query(LAST_RENAMING).fetch_one(&mut *self.connection).await?;
+        let renamed_since = row.try_get::<i64, _>(0)? as u64 > self.as_of;
+        for Root { key, names } in roots.into_iter().filter(|root| choice.names(&root.key)) {
+            let state = states.get(&names.root);
+            let past = match state.filter(|state| !renamed_since || Names::of(state) == names) {
+                Some(state) if live => Past::now(key, names, &state.course),
                 Some(state) => {
-                    let from = root.names.all.iter().filter_map(|name| disordered.get(name)).min();
-                    self.past(readers, attributes, root.names, &state.course, from.copied()).await?
+                    let from = names.all.iter().filter_map(|name| disordered.get(name)).min();
+                    self.past(readers, key, names, &state.course, from.copied()).await?
                 }
                 // It has another name by now: what is written down is about both names.
                 None => {
                     let (course, from) = (Course::default(), Some(Timestamp(i64::MIN)));
-                    self.past(readers, attributes, root.names, &course, from).await?
+                    self.past(readers, key, names, &course, from).await?
                 }
             };
             if past.course.last > Timestamp(i64::MIN) {
                 self.hosts.push(past);
             }
         }
+        if live && self.to == self.now {
+            for past in &mut self.hosts {
+                if let Some(state) = states.get(&past.names.root) {
+                    past.attributes = Attributes::of(state);
+                }
+            }
+        } else {
+            self.fill_in_attributes(readers, &states).await?;
+        }
+        self.hosts.retain(|past| choice.passes(&past.attributes));
         Ok(())
     }
 
@@ -209,7 +232,7 @@ impl<'c> Lookback<'c> {
     async fn past(
         &mut self,
         readers: &Readers,
-        attributes: Attributes,
+        key: HostKey,
         names: Names,
         current: &Course,
         disordered: Option<Timestamp>,
@@ -233,7 +256,8 @@ impl<'c> Lookback<'c> {
                 course.fold(&steps, &mut since);
             }
         }
-        Ok(Past { attributes, names, course, resumed, since })
+        let attributes = Attributes::bare(key);
+        Ok(Past { attributes, names, course, resumed, since, deployed: None })
     }
 
     /// Behind the last time that counts: no entry's time lies behind its arrival.
@@ -247,47 +271,6 @@ impl<'c> Lookback<'c> {
         let query = sqlx::query(DISORDERED).bind(self.as_of as i64);
         let rows = query.fetch_all(&mut *self.connection).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, Timestamp(row.try_get(1)?)))).collect()
-    }
-
-    /// What each host is at the end of the stretch.
-    async fn attributes(
-        &mut self,
-        readers: &Readers,
-        roots: &[Root],
-        states: &HashMap<i64, HostState>,
-        live: bool,
-    ) -> Result<Vec<Attributes>, sqlx::Error> {
-        let before = self.at.map_or(self.to, |_| self.end());
-        if live && self.to == self.now {
-            let bare = |root: &Root| Attributes::bare(root.key.clone());
-            let found = roots.iter().map(|root| match states.get(&root.names.root) {
-                Some(state) => Attributes::of(state),
-                None => bare(root),
-            });
-            return Ok(found.collect());
-        }
-        let names: Vec<i64> =
-            roots.iter().flat_map(|root| root.names.all.iter().copied()).collect();
-        let names = serde_json::to_string(&names).expect("integers are JSON");
-        let ask = |sql: &'static str| {
-            sqlx::query(sql).bind(names.clone()).bind(before.0).bind(self.as_of as i64)
-        };
-        let mut newest: HashMap<i64, ((i64, i64), i64)> = HashMap::new();
-        for row in ask(DEPLOYMENTS).fetch_all(&mut *self.connection).await? {
-            newest.insert(row.try_get(0)?, ((row.try_get(1)?, row.try_get(2)?), row.try_get(3)?));
-        }
-        let ids = newest.values().map(|(_, content)| *content);
-        let contents = readers.dictionary().contents(self.connection, ids).await?;
-        let rows = ask(OTHER_THAN_LEGACY).fetch_all(&mut *self.connection).await?;
-        let others: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        let others: std::collections::HashSet<i64> = others.into_iter().collect();
-        let of = |root: &Root| {
-            let newest = root.names.all.iter().filter_map(|name| newest.get(name)).max();
-            let content = newest.and_then(|(_, id)| contents.get(id)).cloned();
-            let only_legacy = !root.names.all.iter().any(|name| others.contains(name));
-            Attributes::deployed(root.key.clone(), content.as_deref(), only_legacy)
-        };
-        Ok(roots.iter().map(of).collect())
     }
 }
 
@@ -308,9 +291,10 @@ async fn known_at(
 }
 
 impl Past {
-    fn now(attributes: Attributes, names: Names, course: &Course) -> Self {
-        let course = course.clone();
-        Self { attributes, names, resumed: course.clone(), course, since: Vec::new() }
+    fn now(key: HostKey, names: Names, course: &Course) -> Self {
+        let (attributes, course) = (Attributes::bare(key), course.clone());
+        let resumed = course.clone();
+        Self { attributes, names, course, resumed, since: Vec::new(), deployed: None }
     }
 
     /// The host's number.

@@ -20,7 +20,7 @@ pub use connect::{Location, OpenError, check_only, create_or_check};
 pub use courses::Names;
 pub use dictionary::Dictionary;
 pub use history::{Filters, Hosts, Order, Page, PageRequest, Window};
-pub use lookback::{Closed, EpisodeRecord, Lookback, LookbackError, Past, Question};
+pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
 pub use readers::{ReadError, Readers};
 pub use refold::{Difference, Progress, Verdict, bring_up_to_date, rebuild, verify};
 pub use rows::NarrowEntry;

@@ -165,6 +165,18 @@ pub fn content_from_row(row: &SqliteRow) -> Result<(i64, Content), sqlx::Error> 
     Ok((row.try_get(0)?, content))
 }
 
+/// Reads 32 hex digits.
+pub fn digest_from_hex(text: &str) -> Option<ContentDigest> {
+    let mut digest = ContentDigest::default();
+    if text.len() != digest.len() * 2 {
+        return None;
+    }
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}
+
 fn damaged(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("content.{what} is damaged").into())
 }
@@ -195,7 +207,7 @@ fn labels_from_json(json: &str) -> Result<Option<Labels>, sqlx::Error> {
 }
 
 /// Columns of `current_state`.
-pub const STATE_COLUMNS: usize = 23;
+pub const STATE_COLUMNS: usize = 24;
 
 /// A host's state as a row of `current_state`, in the order of the table.
 pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
@@ -206,7 +218,7 @@ pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
         place.map(|place| place.id as i64)
     }
     let time = |time: Option<Timestamp>| time.map(|time| time.0);
-    let [segment_start, segment_reports, episode_reports, episode_drifted] =
+    let [segment_start, segment_reports, deployments, episode_reports, episode_drifted] =
         open_columns(&state.course);
     [
         Some(state.host_id),
@@ -230,18 +242,20 @@ pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
         at(state.retired),
         segment_start,
         segment_reports,
+        deployments,
         episode_reports,
         episode_drifted,
     ]
 }
 
 /// What `current_state` keeps of a course beyond its registers: `segment_start`, `segment_reports`,
-/// `episode_reports`, `episode_drifted`.
-pub fn open_columns(course: &Course) -> [Option<i64>; 4] {
+/// `segment_deployments`, `episode_reports`, `episode_drifted`.
+pub fn open_columns(course: &Course) -> [Option<i64>; 5] {
     let episode = course.episode.as_ref();
     [
         course.open.map(|open| open.start.0),
         Some(course.open.map_or(0, |open| open.reports as i64)),
+        Some(course.open.map_or(0, |open| open.deployments as i64)),
         Some(episode.map_or(0, |episode| episode.reports as i64)),
         Some(episode.map_or(0, |episode| episode.drifted)),
     ]

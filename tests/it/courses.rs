@@ -2,6 +2,7 @@
 //! and company the reports arrive.
 
 use crate::harness::Server;
+use crate::process::{Process, database, run_with, url};
 use gitops_status_server::store::{Dictionary, Location, Verdict, verify};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -108,4 +109,113 @@ fn projections_are_the_fold_and_the_past_stays_what_it_was_whatever_arrives() {
     let config =
         Config { cases: 60, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
     TestRunner::new(config).run(&arrivals, |arrivals| check(&arrivals)).unwrap();
+}
+
+/// Runs statements on a database behind the server's back.
+fn sql(path: &std::path::Path, statements: &str) {
+    use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+    actix_web::rt::System::new().block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).foreign_keys(false);
+        let mut connection = options.connect().await.unwrap();
+        let statements = AssertSqlSafe(statements.to_owned());
+        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+/// A stopped server's folder with some hosts' drifts.
+fn drifted() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::start(folder.path());
+    for (day, status) in [(1, "synced"), (2, "out_of_sync"), (3, "out_of_sync"), (5, "synced")] {
+        for host in ["a", "b"] {
+            let time = format!("2026-04-{day:02}T10:00:00Z");
+            let report = json!({"server_group":"g","host":host,"status":status,
+                "changed_files":if status == "synced" { json!([]) } else { json!(["/x"]) },
+                "last_pipeline_run":time,"commit_sha":format!("c{day}")});
+            server.post("/status/pipeline", &report).ok();
+        }
+    }
+    assert!(server.stop().success());
+    folder
+}
+
+fn verify_refold(folder: &std::path::Path) -> (i32, String) {
+    let url = url(folder);
+    run_with(folder, &[("DATABASE_URL", &url)], &["verify", "--refold"])
+}
+
+#[test]
+fn a_damaged_projection_is_found_and_healed() {
+    let damages = [
+        ("UPDATE segment SET status = 0 WHERE status = 1", "segment, row 2"),
+        (
+            "DELETE FROM segment WHERE host_id = 2 AND start = (SELECT max(start) FROM segment)",
+            "segment",
+        ),
+        ("UPDATE episode SET drifted = drifted + 1 WHERE id = 3", "g/a: episode, row 1"),
+        ("DELETE FROM episode_files WHERE episode_id = 4", "g/b: episode_files, row 1"),
+        ("UPDATE current_state SET reports = 7 WHERE host_id = 1", "g/a: current_state"),
+        ("UPDATE current_state SET segment_reports = 7 WHERE host_id = 2", "g/b: current_state"),
+        ("INSERT INTO out_of_order VALUES (1, 3)", "g/a: out_of_order"),
+        (
+            "INSERT INTO segment SELECT 99, start, end, status, silent, file_set_id, reports, deployment_id, deployments FROM segment LIMIT 1",
+            "rows of no host",
+        ),
+    ];
+    let folder = drifted();
+    assert_eq!(verify_refold(folder.path()).0, 0);
+    for (damage, says) in damages {
+        sql(&database(folder.path()), damage);
+        let (code, said) = verify_refold(folder.path());
+        assert_eq!(code, 1, "{damage}");
+        assert!(said.contains(says) && said.contains("rebuild"), "{damage}: {said}");
+        let url = url(folder.path());
+        let (code, said) = run_with(folder.path(), &[("DATABASE_URL", &url)], &["rebuild"]);
+        assert_eq!((code, said.as_str()), (0, ""), "{damage}");
+        assert_eq!(verify_refold(folder.path()).0, 0, "{damage}");
+    }
+}
+
+#[test]
+fn an_older_database_gets_its_timelines_at_the_next_start() {
+    let folder = drifted();
+    let before = {
+        let mut server = Process::start(folder.path());
+        let found = (server.json("/episodes?order=asc"), server.json("/status"));
+        assert!(server.stop().success());
+        found
+    };
+    // As the first version left it.
+    sql(
+        &database(folder.path()),
+        "DROP VIEW status; DROP VIEW segments; DROP VIEW episodes; DROP TABLE episode_files;
+         DROP TABLE episode; DROP TABLE segment; DROP TABLE file_set; DROP TABLE host_alias;
+         DROP TABLE out_of_order; DROP INDEX history_acts;
+         CREATE VIEW status AS SELECT 1;
+         ALTER TABLE head DROP COLUMN projected;
+         ALTER TABLE current_state DROP COLUMN retired_seq;
+         ALTER TABLE current_state DROP COLUMN segment_start;
+         ALTER TABLE current_state DROP COLUMN segment_reports;
+         ALTER TABLE current_state DROP COLUMN segment_deployments;
+         ALTER TABLE current_state DROP COLUMN episode_reports;
+         ALTER TABLE current_state DROP COLUMN episode_drifted;
+         DELETE FROM refinery_schema_history WHERE version = 2;",
+    );
+    let (code, said) = verify_refold(folder.path());
+    assert_eq!(code, 1);
+    assert!(said.contains("schema 1 is older"), "{said}");
+    let mut server = Process::start(folder.path());
+    assert_eq!(server.json("/episodes?order=asc"), before.0);
+    let still = |rows: &Value| {
+        let mut rows = rows.clone();
+        rows.as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .for_each(|row| drop(row["drift_age_seconds"].take()));
+        rows
+    };
+    assert_eq!(still(&server.json("/status")), still(&before.1));
+    assert!(server.stop().success());
+    assert_eq!(verify_refold(folder.path()).0, 0);
 }

@@ -16,7 +16,8 @@ struct Sent {
 }
 
 fn step(sent: &Sent) -> Step<'_> {
-    Step { place: sent.place, kind: sent.kind, source: sent.source, content: &sent.content }
+    let digest = sent.content.digest();
+    Step { place: sent.place, kind: sent.kind, source: sent.source, content: &sent.content, digest }
 }
 
 fn any_sent() -> impl Strategy<Value = (i64, Sent)> {
@@ -193,7 +194,9 @@ fn check(entries: &[Sent]) {
         assert_eq!(segment.silent, reports.is_empty());
     }
     for pair in segments.windows(2) {
-        let same = pair[0].status == pair[1].status && pair[0].files == pair[1].files;
+        let same = pair[0].status == pair[1].status
+            && pair[0].files == pair[1].files
+            && pair[0].deployment == pair[1].deployment;
         if pair[0].end == pair[1].start && same && pair[0].silent == pair[1].silent {
             let new_day = pair[1].start == midnight(pair[1].start);
             let revived =

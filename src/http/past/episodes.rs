@@ -218,8 +218,7 @@ impl Pick {
 }
 
 pub(super) async fn find(app: &AppState, query: &PastQuery, pick: &Pick) -> Result<Found, Problem> {
-    let passes = |found: &_| query.hosts.matches_attributes(found);
-    let found = app.readers.look_back(query.question, passes, async |lookback| {
+    let found = app.readers.look_back(query.question, &query.hosts, async |lookback| {
         let mut episodes = lookback.episodes().await?;
         for record in &mut episodes {
             if record.closed.is_none() {
@@ -227,7 +226,6 @@ pub(super) async fn find(app: &AppState, query: &PastQuery, pick: &Pick) -> Resu
             }
         }
         pick.apply(&mut episodes);
-        lookback.fill_in_commits(&mut episodes).await?;
         Ok(Found {
             as_of: lookback.as_of,
             now: lookback.now,
@@ -343,8 +341,7 @@ pub async fn one(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpR
     let sent = app.readers.host_of_entry(id).await?.ok_or_else(Problem::no_such_episode)?;
     let (_, state) = app.board.find(&sent).ok_or_else(Problem::no_such_episode)?;
     let question = Question::now(app.now());
-    let passes = |found: &crate::domain::review::Attributes| found.key == state.key;
-    let looked = app.readers.look_back(question, passes, async |lookback| {
+    let looked = app.readers.look_back(question, &state.key, async |lookback| {
         let mut episodes = lookback.episodes().await?;
         let superseded_by = lookback.superseded_by(id, &episodes).await?;
         episodes.retain(|record| record.episode.id == id);
@@ -353,7 +350,6 @@ pub async fn one(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpR
                 record.episode.drifted = lookback.hosts[record.host].course.drifted(lookback.now);
             }
         }
-        lookback.fill_in_commits(&mut episodes).await?;
         let keys = lookback.hosts.iter().map(|past| past.attributes.key.clone()).collect();
         let (as_of, now) = (lookback.as_of, lookback.now);
         Ok((Found { as_of, now, keys, episodes }, superseded_by))

@@ -43,9 +43,8 @@ impl ReviewData {
         question: Question,
         hosts: &HostFilter,
     ) -> Result<Self, LookbackError> {
-        let passes = |found: &_| hosts.matches_attributes(found);
         let begins = question.from;
-        let looked = readers.look_back(question, passes, async |lookback| {
+        let looked = readers.look_back(question, hosts, async |lookback| {
             let stretches = lookback.stretches().await?;
             let episodes = lookback.episodes().await?;
             let mut hosts: Vec<HostPeriod> = lookback

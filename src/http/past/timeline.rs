@@ -94,8 +94,7 @@ pub async fn timeline(
     let query = PastQuery::of(&mut params, &["step"], app.now());
     let step = step(&mut params);
     params.check()?;
-    let passes = |found: &_| query.hosts.matches_attributes(found);
-    let looked = app.readers.look_back(query.question, passes, async |lookback| {
+    let looked = app.readers.look_back(query.question, &query.hosts, async |lookback| {
         let (as_of, keys) = (lookback.as_of, keys(lookback));
         Ok((as_of, keys, rows(lookback, step).await?))
     });

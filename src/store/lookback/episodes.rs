@@ -1,7 +1,9 @@
 //! The episodes of a look back.
 
 use super::{Lookback, Past};
-use crate::domain::course::{Change, OpenEpisode};
+use crate::domain::content::ContentDigest;
+use crate::domain::course::{Change, Closing, OpenEpisode};
+use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::report::Source;
 use crate::domain::state::Place;
@@ -36,24 +38,23 @@ pub struct Closed {
     pub source: Option<Source>,
     /// The commit that was deployed then.
     pub commit_sha: Option<String>,
+    /// Where to find that commit, if it is not written down beside the episode.
+    deployment: Option<ContentDigest>,
 }
 
 // $1: JSON rows of a host's place in the list, its number, and up to when what is written down is
 // right; $2, $3: the stretch. A host's episodes follow each other without overlap.
 const STORED: &str = "SELECT g.value->>0, e.id, e.started_at, e.started_after, e.ended_at, \
-     e.closed_seq, e.closed_by, e.last_drift, e.reports, e.drifted \
+     e.closed_seq, e.closed_by, e.last_drift, e.reports, e.drifted, \
+     (SELECT c.commit_sha FROM content c WHERE c.id = e.deployment_id) \
      FROM json_each($1) g CROSS JOIN episode e WHERE e.host_id = g.value->>1 \
      AND e.started_at <= g.value->>2 AND e.started_at < $3 AND e.started_at >= coalesce(\
      (SELECT max(p.started_at) FROM episode p WHERE p.host_id = g.value->>1 AND p.started_at <= $2), $2)";
 const FILES: &str = "SELECT x.episode_id, f.paths FROM json_each($1) g \
      CROSS JOIN episode_files x ON x.episode_id = g.value JOIN file_set f ON f.id = x.file_set_id \
      WHERE x.seq <= $2";
-/// The commit deployed at a place ($2, $3) of a name.
-const DEPLOYED: &str = "SELECT h.time, h.seq, c.commit_sha FROM drift_history h \
-     JOIN content c ON c.id = h.content_id \
-     WHERE h.host_id = $1 AND h.source IN (0, 4) AND h.time <= $2 AND (h.time < $2 OR h.seq <= $3) \
-     AND h.seq <= $4 ORDER BY h.time DESC, h.seq DESC LIMIT 1";
-
+const COMMITS: &str = "SELECT digest, commit_sha FROM content \
+     WHERE digest IN (SELECT value FROM json_each($1))";
 /// Words about a drift before a place ($2, $3), nearest first.
 const WORDS_BEFORE: &str = "SELECT h.time, h.seq, h.kind = 0 AND c.status = 1 \
      FROM drift_history h JOIN content c ON c.id = h.content_id \
@@ -132,6 +133,7 @@ impl Lookback<'_> {
         for (host, past) in self.hosts.iter().enumerate() {
             past.follow(host, &mut episodes);
         }
+        self.fill_in_commits(&mut episodes).await?;
         let (from, to) = (self.from, self.to);
         episodes.retain(|record| {
             let start = record.episode.started_at;
@@ -164,7 +166,8 @@ impl Lookback<'_> {
             Some(time) => Some(Closed {
                 place: Place { time, id: row.try_get::<i64, _>(5)? as u64 },
                 source: row.try_get::<Option<i64>, _>(6)?.and_then(Source::from_code),
-                commit_sha: None,
+                commit_sha: row.try_get(10)?,
+                deployment: None,
             }),
         };
         Ok(EpisodeRecord {
@@ -196,23 +199,22 @@ impl Lookback<'_> {
         Ok(())
     }
 
-    /// Fills in the commits that were deployed when these episodes ended.
-    pub async fn fill_in_commits(&mut self, episodes: &mut [EpisodeRecord]) -> Result<(), Trouble> {
-        for record in episodes {
-            let Some(closed) = &mut record.closed else { continue };
-            let mut newest: Option<((i64, i64), Option<String>)> = None;
-            for name in &self.hosts[record.host].names.all {
-                let query = sqlx::query(DEPLOYED).bind(*name).bind(closed.place.time.0);
-                let query = query.bind(closed.place.id as i64).bind(self.as_of as i64);
-                let Some(row) = query.fetch_optional(&mut *self.connection).await? else {
-                    continue;
-                };
-                let place: (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-                if newest.as_ref().is_none_or(|(old, _)| place > *old) {
-                    newest = Some((place, row.try_get(2)?));
-                }
+    /// Fills in the commits that were deployed when episodes ended that are not written down.
+    async fn fill_in_commits(&mut self, episodes: &mut [EpisodeRecord]) -> Result<(), sqlx::Error> {
+        let wanted = episodes.iter().filter_map(|record| record.closed.as_ref()?.deployment);
+        let wanted: Vec<String> = wanted.map(|digest| hex(&digest)).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let query = sqlx::query(COMMITS).bind(json!(wanted).to_string());
+        let mut commits: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for row in query.fetch_all(&mut *self.connection).await? {
+            commits.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+        for closed in episodes.iter_mut().filter_map(|record| record.closed.as_mut()) {
+            if let Some(digest) = closed.deployment {
+                closed.commit_sha = commits.get(&hex(&digest)).cloned().flatten();
             }
-            closed.commit_sha = newest.and_then(|(_, commit)| commit);
         }
         Ok(())
     }
@@ -241,8 +243,9 @@ impl Past {
                 Change::Closed(episode, by) => {
                     if let Some(at) = find(episodes, episode.id) {
                         episodes[at].episode = episode.clone();
-                        let (place, source) = (by.place, by.source);
-                        episodes[at].closed = Some(Closed { place, source, commit_sha: None });
+                        let Closing { place, source, deployment } = *by;
+                        let closed = Closed { place, source, commit_sha: None, deployment };
+                        episodes[at].closed = Some(closed);
                     }
                 }
             }

@@ -70,6 +70,9 @@ impl Lookback<'_> {
                 silent: row.try_get::<i64, _>(5)? != 0,
                 files: set_of(&sets, row)?,
                 reports: row.try_get::<i64, _>(6)? as u64,
+                // Nobody asks a timeline what was deployed.
+                deployment: None,
+                deployments: 0,
             });
         }
         let mut clipped = Vec::with_capacity(hosts.len());

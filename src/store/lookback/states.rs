@@ -2,7 +2,7 @@
 
 use super::{Lookback, Past};
 use crate::domain::content::Content;
-use crate::domain::course::Change;
+use crate::domain::course::{Change, DAY, midnight};
 use crate::domain::report::{Run, Status};
 use crate::domain::state::{HostState, Place, Word};
 use crate::domain::time::Timestamp;
@@ -13,28 +13,31 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Conditions on the newest entries asked for, in the order of [`Found::newest`].
-const REGISTERS: [&str; 7] = [
+const REGISTERS: [&str; 5] = [
     "h.kind < 2",
-    "h.source IN (0, 4)",
-    "h.source IN (0, 4) AND h.source = 0",
     "h.source IN (1, 2, 3)",
     "c.status IS NOT NULL",
     "h.source IN (1, 2, 3) AND c.status IS NOT NULL",
     "(c.changed_files IS NOT NULL OR h.source IN (0, 4) OR c.status = 0)",
 ];
 const NEWEST: usize = 0;
-const DEPLOYMENT: usize = 1;
-const PIPELINE: usize = 2;
-const CHECK: usize = 3;
-const STATUS: usize = 4;
-const CHECK_STATUS: usize = 5;
-const FILES: usize = 6;
+const CHECK: usize = 1;
+const STATUS: usize = 2;
+const CHECK_STATUS: usize = 3;
+const FILES: usize = 4;
 /// What imports carried ($1: names).
 const CARRIED: &str = "SELECT h.host_id, max(c.last_pipeline_run), max(c.last_cron_check) \
      FROM json_each($1) g CROSS JOIN drift_history h JOIN content c ON c.id = h.content_id \
      WHERE h.host_id = g.value AND h.source = 4 AND h.time < $2 AND h.seq <= $3 GROUP BY 1";
-const REPORTS: &str = "SELECT g.value->>0, sum(s.reports) FROM json_each($1) g \
-     CROSS JOIN segment s WHERE s.host_id = g.value->>1 AND s.start < g.value->>2 GROUP BY 1";
+/// Of each host ($1: its place in the list, its number, a time): reports in segments before that time,
+/// and the last of these segments in which a pipeline reported.
+const REPORTS: &str = "SELECT g.value->>0, sum(s.reports), max(iif(s.deployments > 0, s.start, NULL)) \
+     FROM json_each($1) g CROSS JOIN segment s WHERE s.host_id = g.value->>1 \
+     AND s.start < g.value->>2 GROUP BY 1";
+/// The newest pipeline report of a name between two times ($1: its host's place, the name, the times).
+const PIPELINES: &str = "SELECT g.value->>0, (SELECT max(h.time) FROM drift_history h \
+     WHERE h.host_id = g.value->>1 AND h.time >= g.value->>2 AND h.time < g.value->>3 \
+     AND h.seq <= $2 AND h.source = 0) FROM json_each($1) g";
 
 /// The newest entry of a kind: where it stands, its content and its run.
 type Newest = Option<(Place, i64, Option<i64>)>;
@@ -46,6 +49,8 @@ struct Found {
     last_pipeline_run: Option<Timestamp>,
     last_cron_check: Option<Timestamp>,
     reports: u64,
+    /// The beginning of the last segment written down in which a pipeline reported.
+    pipelines: Option<Timestamp>,
 }
 
 impl Lookback<'_> {
@@ -106,9 +111,45 @@ impl Lookback<'_> {
             hosts.map(|(at, past)| (at, past.root(), past.written_until().0)).collect();
         let hosts = serde_json::to_string(&hosts).expect("integers are JSON");
         for row in sqlx::query(REPORTS).bind(hosts).fetch_all(&mut *self.connection).await? {
-            found[row.try_get::<i64, _>(0)? as usize].reports = row.try_get::<i64, _>(1)? as u64;
+            let found = &mut found[row.try_get::<i64, _>(0)? as usize];
+            found.reports = row.try_get::<i64, _>(1)? as u64;
+            found.pipelines = row.try_get::<Option<i64>, _>(2)?.map(Timestamp);
         }
+        self.newest_pipelines(&mut found).await?;
         Ok(found)
+    }
+
+    /// Fills in when pipelines reported last: within a day, thanks to segments that count them.
+    async fn newest_pipelines(&mut self, found: &mut [Found]) -> Result<(), sqlx::Error> {
+        let mut rows = Vec::new();
+        for (at, (past, found)) in self.hosts.iter().zip(&*found).enumerate() {
+            let Some((from, to)) = past.last_with_pipelines(found.pipelines) else { continue };
+            let to = to.min(self.end());
+            rows.extend(past.names.all.iter().map(|name| (at, *name, from.0, to.0)));
+        }
+        let rows = serde_json::to_string(&rows).expect("integers are JSON");
+        let query = sqlx::query(PIPELINES).bind(rows).bind(self.as_of as i64);
+        for row in query.fetch_all(&mut *self.connection).await? {
+            let found = &mut found[row.try_get::<i64, _>(0)? as usize];
+            let time = row.try_get::<Option<i64>, _>(1)?.map(Timestamp);
+            found.last_pipeline_run = found.last_pipeline_run.max(time);
+        }
+        Ok(())
+    }
+}
+
+impl Past {
+    /// The last segment in which a pipeline reported, from its beginning to where its reports end.
+    fn last_with_pipelines(&self, written: Option<Timestamp>) -> Option<(Timestamp, Timestamp)> {
+        if let Some(open) = self.course.open.filter(|open| open.deployments > 0) {
+            return Some((open.start, Timestamp(i64::MAX)));
+        }
+        let folded = self.since.iter().rev().find_map(|change| match change {
+            Change::Segment(segment) if segment.deployments > 0 => Some(segment.start),
+            _ => None,
+        });
+        let start = folded.or(written)?;
+        Some((start, Timestamp(midnight(start).0.saturating_add(DAY))))
     }
 }
 
@@ -145,7 +186,8 @@ fn state(
         .iter()
         .map(|change| if let Change::Segment(segment) = change { segment.reports } else { 0 })
         .sum();
-    let legacy = past.attributes.repo_name.is_some() && found.newest[DEPLOYMENT].is_none();
+    let deployment = past.deployed.clone().map(|value| Word { place: newest.place, value });
+    let legacy = past.attributes.repo_name.is_some() && deployment.is_none();
     let reports = found.reports + folded + course.open?.reports;
     // What is in force is what the course says: a retirement may stand between.
     let in_force = Word { place: newest.place, value: course.status };
@@ -156,14 +198,14 @@ fn state(
         former: Arc::default(),
         reports,
         first_time: newest.place.time,
-        deployment: word(DEPLOYMENT),
+        deployment,
         check: word(CHECK),
         status: (course.status != Status::Unknown || found.newest[STATUS].is_some())
             .then_some(in_force),
         check_status: said(CHECK_STATUS),
         word: files.clone(),
         files,
-        last_pipeline_run: found.last_pipeline_run.max(place_of(PIPELINE)),
+        last_pipeline_run: found.last_pipeline_run,
         last_cron_check: found.last_cron_check.max(place_of(CHECK)),
         synced: None,
         drifted: None,

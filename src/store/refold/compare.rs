@@ -1,7 +1,9 @@
 //! What is written down, compared with what the history says.
 
 use super::{Folded, HEAD, Progress, Root, fold_host, roots};
+use crate::domain::content::ContentDigest;
 use crate::domain::course::Change;
+use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::report::Source;
 use crate::store::Trouble;
@@ -34,11 +36,14 @@ pub struct Verdict {
 }
 
 const STATE: &str = "SELECT * FROM current_state WHERE host_id = $1";
-const SEGMENTS: &str = "SELECT s.start, s.end, s.status, s.silent, s.reports, f.paths \
+const SEGMENTS: &str = "SELECT s.start, s.end, s.status, s.silent, s.reports, s.deployments, \
+     f.paths, (SELECT c.digest FROM content c WHERE c.id = s.deployment_id) \
      FROM segment s LEFT JOIN file_set f ON f.id = s.file_set_id \
      WHERE s.host_id = $1 ORDER BY s.start";
 const EPISODES: &str = "SELECT id, started_at, started_after, ended_at, closed_seq, closed_by, \
-     last_drift, reports, drifted FROM episode WHERE host_id = $1 ORDER BY started_at, id";
+     last_drift, reports, drifted, \
+     (SELECT c.digest FROM content c WHERE c.id = deployment_id) \
+     FROM episode WHERE host_id = $1 ORDER BY started_at, id";
 const FILES: &str = "SELECT x.episode_id, x.seq, f.paths FROM episode e \
      JOIN episode_files x ON x.episode_id = e.id JOIN file_set f ON f.id = x.file_set_id \
      WHERE e.host_id = $1 ORDER BY x.episode_id, x.seq, f.paths";
@@ -119,11 +124,16 @@ async fn compare(
     let right = Right::of(folded);
     let rows = all(connection, STATE, id, |row| numbers(row, STATE_COLUMNS)).await?;
     check("current_state", &rows, &[show(&state_columns(&folded.state))]);
-    let rows =
-        all(connection, SEGMENTS, id, |row| Ok(format!("{} {}", numbers(row, 5)?, paths(row, 5)?)));
+    let rows = all(connection, SEGMENTS, id, |row| {
+        let digest = row.try_get::<Option<&str>, _>(7)?.unwrap_or("-");
+        Ok(format!("{} {digest} {}", numbers(row, 6)?, paths(row, 6)?))
+    });
     check("segment", &rows.await?, &right.segments);
-    let rows = all(connection, EPISODES, id, |row| numbers(row, 9)).await?;
-    check("episode", &rows, &right.episodes);
+    let rows = all(connection, EPISODES, id, |row| {
+        let digest = row.try_get::<Option<&str>, _>(9)?.unwrap_or("-");
+        Ok(format!("{} {digest}", numbers(row, 9)?))
+    });
+    check("episode", &rows.await?, &right.episodes);
     let rows =
         all(connection, FILES, id, |row| Ok(format!("{} {}", numbers(row, 2)?, paths(row, 2)?)));
     check("episode_files", &rows.await?, &right.files);
@@ -154,12 +164,14 @@ impl Right {
         for change in &folded.changes {
             match change {
                 Change::Segment(s) => segments.push(format!(
-                    "{} {} {} {} {} {}",
+                    "{} {} {} {} {} {} {} {}",
                     s.start.0,
                     s.end.0,
                     s.status.code(),
                     i64::from(s.silent),
                     s.reports,
+                    s.deployments,
+                    digest(s.deployment),
                     s.files.text()
                 )),
                 Change::Opened(e) => {
@@ -176,7 +188,7 @@ impl Right {
                         Some(0),
                         Some(0),
                     ];
-                    episodes.insert((start, id), show(&row));
+                    episodes.insert((start, id), show(&row) + " -");
                 }
                 Change::Seen { episode, files: set, id } => {
                     files.entry((*episode, set.text())).or_insert(*id);
@@ -194,7 +206,8 @@ impl Right {
                         Some(e.reports as i64),
                         Some(e.drifted),
                     ];
-                    episodes.insert((start, id), show(&row));
+                    let row = format!("{} {}", show(&row), digest(by.deployment));
+                    episodes.insert((start, id), row);
                 }
             }
         }
@@ -207,6 +220,11 @@ impl Right {
             files: files.iter().map(|(id, seq, text)| format!("{id} {seq} {text}")).collect(),
         }
     }
+}
+
+/// A digest, or a dash.
+fn digest(digest: Option<ContentDigest>) -> String {
+    digest.map_or("-".into(), |digest| hex(&digest))
 }
 
 async fn all(

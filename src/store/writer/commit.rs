@@ -13,13 +13,12 @@ use super::texts::{
     BEGIN, BLOCK_ROWS, COMMIT, add, bind_block, block_text, json_text, keys_json, lone_row,
     rejections_json, texts,
 };
-use crate::domain::content::ContentDigest;
 use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Sender, Source};
 use crate::domain::time::Timestamp;
 use crate::store::dictionary::Dictionary;
-use crate::store::rows::{NarrowEntry, content_json};
+use crate::store::rows::{NarrowEntry, content_json, digest_from_hex};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Executor, Row};
@@ -275,15 +274,4 @@ pub fn rejection_from_row(row: &SqliteRow) -> Result<Rejection, sqlx::Error> {
         host: row.try_get(3)?,
         reason: row.try_get::<String, _>(4)?.into(),
     })
-}
-
-fn digest_from_hex(text: &str) -> Option<ContentDigest> {
-    let mut digest = ContentDigest::default();
-    if text.len() != digest.len() * 2 {
-        return None;
-    }
-    for (at, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }

@@ -2,6 +2,7 @@
 //! changes.
 
 use super::Writer;
+use crate::domain::content::ContentDigest;
 use crate::domain::course::{Change, Course};
 use crate::domain::files::{FileSet, FileSetDigest};
 use crate::domain::line::hex;
@@ -9,7 +10,7 @@ use crate::domain::report::Source;
 use crate::domain::time::Timestamp;
 use crate::store::courses::{Names, Resume, Walk, Walked, file_set};
 use crate::store::dictionary::Dictionary;
-use crate::store::rows::open_columns;
+use crate::store::rows::{digest_from_hex, open_columns};
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
@@ -34,15 +35,17 @@ const NEXT_FILE_SET: &str = "SELECT coalesce(max(id), 0) FROM file_set";
 const INSERT_FILE_SETS: &str = "INSERT INTO file_set (id, digest, paths) \
      SELECT value->>0, value->>1, value->>2 FROM json_each($1)";
 const INSERT_CHANGES: &str = "
-INSERT INTO segment (host_id, start, end, status, silent, file_set_id, reports)
-    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6
+INSERT INTO segment (host_id, start, end, status, silent, file_set_id, reports, deployments, deployment_id)
+    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
+           (SELECT c.id FROM content c WHERE c.digest = value->>8)
     FROM json_each($1);
 INSERT INTO episode (id, host_id, started_at, started_after, last_drift, reports, drifted)
     SELECT value->>0, value->>1, value->>2, value->>3, value->>2, 0, 0 FROM json_each($2);
 INSERT OR IGNORE INTO episode_files (episode_id, file_set_id, seq)
     SELECT value->>0, value->>1, value->>2 FROM json_each($3);
 UPDATE episode SET ended_at = c.value->>1, closed_seq = c.value->>2, closed_by = c.value->>3,
-       last_drift = c.value->>4, reports = c.value->>5, drifted = c.value->>6
+       last_drift = c.value->>4, reports = c.value->>5, drifted = c.value->>6,
+       deployment_id = (SELECT d.id FROM content d WHERE d.digest = c.value->>7)
     FROM json_each($4) c WHERE episode.id = c.value->>0;";
 const DELETE_STRETCH: &str = "
 DELETE FROM segment WHERE host_id = $1 AND start >= $2 AND start < $3;
@@ -51,11 +54,13 @@ DELETE FROM episode_files WHERE episode_id IN
 DELETE FROM episode WHERE host_id = $1 AND started_at > $4 AND started_at <= $5;
 DELETE FROM episode_files WHERE episode_id = $6
     AND (SELECT h.time FROM drift_history h WHERE h.seq = episode_files.seq) > $4;
-UPDATE episode SET ended_at = NULL, closed_seq = NULL, closed_by = NULL WHERE id = $6;";
+UPDATE episode SET ended_at = NULL, closed_seq = NULL, closed_by = NULL, deployment_id = NULL,
+    last_drift = started_at, reports = 0, drifted = 0 WHERE id = $6;";
 const UPDATE_OPEN: &str = "UPDATE current_state SET segment_start = $2, segment_reports = $3, \
-     episode_reports = $4, episode_drifted = $5 WHERE host_id = $1";
+     segment_deployments = $4, episode_reports = $5, episode_drifted = $6 WHERE host_id = $1";
 /// Where segments begin that may stay as they are.
-const BOUNDARIES: &str = "SELECT s.start, s.status, f.paths FROM segment s \
+const BOUNDARIES: &str = "SELECT s.start, s.status, f.paths, \
+     (SELECT c.digest FROM content c WHERE c.id = s.deployment_id) FROM segment s \
      LEFT JOIN file_set f ON f.id = s.file_set_id \
      WHERE s.host_id = $1 AND s.start > $2 AND s.start <= $3 AND s.silent = 0";
 impl Writer {
@@ -79,7 +84,9 @@ impl Writer {
                     s.status.code(),
                     i64::from(s.silent),
                     number(&s.files),
-                    s.reports
+                    s.reports,
+                    s.deployments,
+                    s.deployment.map(|digest| hex(&digest))
                 ])),
                 Change::Opened(e) => {
                     let after = e.started_after.map(|time| time.0);
@@ -95,7 +102,8 @@ impl Writer {
                     by.source.map(Source::code),
                     e.last_drift.0,
                     e.reports,
-                    e.drifted
+                    e.drifted,
+                    by.deployment.map(|digest| hex(&digest))
                 ])),
             }
         }
@@ -146,20 +154,17 @@ impl Writer {
         query.execute(&mut *connection).await?;
         let changes: Vec<_> = changes.into_iter().map(|change| (names.root, change)).collect();
         Self::write_changes(connection, &changes).await?;
-        let [start, segment_reports, reports, drifted] = open_columns(&course);
-        let query = sqlx::query(UPDATE_OPEN)
-            .bind(names.root)
-            .bind(start)
-            .bind(segment_reports)
-            .bind(reports)
-            .bind(drifted);
+        let mut query = sqlx::query(UPDATE_OPEN).bind(names.root);
+        for column in open_columns(&course) {
+            query = query.bind(column);
+        }
         query.execute(connection).await?;
         Ok(course)
     }
 }
 
 /// Beginnings of stored segments behind a time, and what was in force.
-type Boundaries = HashMap<Timestamp, (i64, FileSet)>;
+type Boundaries = HashMap<Timestamp, (i64, FileSet, Option<ContentDigest>)>;
 
 async fn boundaries(
     connection: &mut SqliteConnection,
@@ -172,10 +177,12 @@ async fn boundaries(
     let mut found = Boundaries::new();
     for row in query.fetch_all(connection).await? {
         let files = file_set(row.try_get::<Option<&str>, _>(2)?)?;
-        found.insert(Timestamp(row.try_get(0)?), (row.try_get(1)?, files));
+        let deployment = row.try_get::<Option<&str>, _>(3)?.and_then(digest_from_hex);
+        found.insert(Timestamp(row.try_get(0)?), (row.try_get(1)?, files, deployment));
     }
     if let Some(open) = current.open.filter(|open| open.start > behind) {
-        found.insert(open.start, (current.status.code(), current.files.clone()));
+        let state = (current.status.code(), current.files.clone(), current.deployment);
+        found.insert(open.start, state);
     }
     Ok(found)
 }
@@ -185,8 +192,10 @@ async fn boundaries(
 /// drift is open in the old one either).
 fn meets(course: &Course, boundaries: &Boundaries, disorder: &Disorder) -> Option<Timestamp> {
     let start = course.open?.start;
-    let (status, files) = boundaries.get(&start)?;
-    let same = *status == course.status.code() && *files == course.files;
+    let (status, files, deployment) = boundaries.get(&start)?;
+    let same = *status == course.status.code()
+        && *files == course.files
+        && *deployment == course.deployment;
     let synced =
         course.last_synced.is_none_or(|time| time > disorder.last || time < disorder.first);
     (same && synced && course.episode.is_none()).then_some(start)

@@ -44,7 +44,8 @@ SELECT t.host_id, o.server_group, o.host, t.reports, t.first_time, t.newest_lega
        t.files_seq, f.time, f.content_id, t.status_seq, s.time, t.status, s.content_id,
        t.check_status_seq, w.time, (SELECT c.status FROM content c WHERE c.id = w.content_id),
        t.synced_seq, y.time, t.drifted_seq, r.time, t.drift_start_seq, x.time,
-       t.retired_seq, q.time, t.segment_start, t.segment_reports, t.episode_reports, t.episode_drifted
+       t.retired_seq, q.time, t.segment_start, t.segment_reports, t.segment_deployments,
+       t.episode_reports, t.episode_drifted
 FROM current_state t
 JOIN host o ON o.id = t.host_id
 JOIN drift_history n ON n.seq = t.newest_seq
@@ -176,9 +177,10 @@ fn state_from_row(
         retired: place(36)?,
         course: Course::default(),
     };
-    let segment_reports = row.try_get::<i64, _>(39)? as u64;
-    let open = time(38)?.map(|start| OpenSegment { start, reports: segment_reports });
-    let (reports, drifted) = (row.try_get::<i64, _>(40)? as u64, row.try_get(41)?);
+    let (reports, deployments) =
+        (row.try_get::<i64, _>(39)? as u64, row.try_get::<i64, _>(40)? as u64);
+    let open = time(38)?.map(|start| OpenSegment { start, reports, deployments });
+    let (reports, drifted) = (row.try_get::<i64, _>(41)? as u64, row.try_get(42)?);
     state.course = state.derive_course(open, reports, drifted);
     Ok(state)
 }
