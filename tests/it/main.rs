@@ -21,6 +21,7 @@ mod hostile;
 mod import;
 mod legacy;
 mod order;
+mod past;
 mod pipeline;
 mod problems;
 mod process;
