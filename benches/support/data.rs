@@ -67,9 +67,7 @@ pub fn quarter(rows: usize) -> PathBuf {
     let each = rounds / QUARTER_STRETCHES;
     let cadence = QUARTER / rounds as i64;
     kept(&format!("quarter-{rows}"), |part| {
-        fill_rounds(part, rows, cadence, move |host, round| {
-            cron_body(host, if round == 0 { 1 } else { round / each })
-        });
+        fill_rounds(part, rows, cadence, move |host, round| cron_body(host, (round / each).max(1)));
     })
 }
 

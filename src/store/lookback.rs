@@ -123,8 +123,8 @@ const SIZE: &str = "SELECT size FROM head";
 const RECEIVED_AT: &str = "SELECT received_at FROM drift_history WHERE seq = $1";
 const DISORDERED: &str = "SELECT x.host_id, min(h.time) FROM out_of_order x \
      JOIN drift_history h ON h.seq = x.seq WHERE x.seq > $1 GROUP BY x.host_id";
-const LAST_RENAMING: &str =
-    "SELECT coalesce(max(seq), 0) FROM drift_history WHERE kind = 3 AND kind > 1";
+const LAST_RENAMING: &str = "SELECT coalesce(max(seq), 0) FROM drift_history INDEXED BY history_acts \
+     WHERE kind = 3 AND kind > 1";
 
 impl Readers {
     /// Looks back at the hosts that pass, and asks more about them in the same snapshot.

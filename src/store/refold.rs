@@ -29,7 +29,7 @@ pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Send + Sync);
 const HEAD: &str = "SELECT size, projected FROM head";
 const HOSTS: &str = "SELECT id, server_group, host FROM host ORDER BY server_group, host";
 /// Renamings in the order in which they were made: the new name, and the old one's group and host.
-const ALIASES: &str = "SELECT h.host_id, o.id FROM drift_history h \
+const ALIASES: &str = "SELECT h.host_id, o.id FROM drift_history h INDEXED BY history_acts \
      JOIN content c ON c.id = h.content_id \
      JOIN host o ON o.server_group = c.detail->>'server_group' AND o.host = c.detail->>'host' \
      WHERE h.kind = 3 AND h.kind > 1 AND h.seq <= $1 ORDER BY h.seq";
