@@ -103,11 +103,21 @@ impl Database {
 /// line at the beginning and the end.
 async fn fold_anew(location: &Location, dictionary: &Dictionary) -> Result<(), Failure> {
     let bar = progress::bar("folding the history");
-    let folded = bring_up_to_date(location, dictionary, &|done, total| bar.show(done, total)).await;
+    let begun = std::sync::Once::new();
+    let progress = |done, total| {
+        begun.call_once(|| {
+            tracing::info!(
+                entries = total,
+                "building the timelines of this database from its history"
+            );
+        });
+        bar.show(done, total);
+    };
+    let folded = bring_up_to_date(location, dictionary, &progress).await;
     let failed = |cause| OpenError::Database { path: location.path.clone(), cause };
     if folded.map_err(failed)? {
         bar.finish();
-        tracing::info!("the timelines of this database were built from its history");
+        tracing::info!("the timelines are built");
     }
     Ok(())
 }

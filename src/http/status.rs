@@ -204,13 +204,15 @@ impl StatusFilter {
 ///
 /// A bare array, one flat row per server, ordered by group and host, no paging. Every row has every
 /// key, and each key always has one JSON type (or null). Filters may be repeated: values of one
-/// filter are alternatives, different filters must all match.
+/// filter are alternatives, different filters must all match. `at` shows the state as it was then, and
+/// `known_at` as far as was known then.
 #[utoipa::path(get, path = "/status", tag = "status", operation_id = "list_status",
     params(StatusParams),
     responses(
         (status = 200, description = "The rows", body = [StatusRow<'_>]),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
-        (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+        (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 503, description = "With `at`: the database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json")))]
 pub async fn all(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpResponse, Problem> {
     let now = app.now();
     if request.query_string().is_empty() {
@@ -234,7 +236,8 @@ pub async fn all(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpR
     responses(
         (status = 200, description = "The rows", body = [StatusRow<'_>]),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
-        (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+        (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 503, description = "With `at`: the database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json")))]
 pub async fn of_group(
     request: HttpRequest,
     app: web::Data<AppState>,
@@ -264,12 +267,15 @@ async fn rows(
 #[utoipa::path(get, path = "/status/{server_group}/{host}", tag = "status", operation_id = "get_status",
     params(
         ("server_group" = String, Path, description = "The group's name, percent-encoded", example = "rsyslog-prod"),
-        ("host" = String, Path, description = "The host's name, percent-encoded", example = "rsyslog-01")),
+        ("host" = String, Path, description = "The host's name, percent-encoded", example = "rsyslog-01"),
+        ("at" = Option<String>, Query, description = "The row as it was then", example = ""),
+        ("known_at" = Option<String>, Query, description = "As far as was known then", example = "")),
     responses(
         (status = 200, description = "The row", body = StatusRow<'_>),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
+        (status = 503, description = "With `at`: the database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 400, description = "A parameter is wrong", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 404, description = "No such host; near names are listed", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-host","title":"The host is not known","status":404,"detail":"There is no host \"rsyslog-1\" in group \"rsyslog-prod\". Did you mean rsyslog-prod/rsyslog-01?","instance":"urn:gitops-status-server:request:5f0c9a3e-9","near":[{"server_group":"rsyslog-prod","host":"rsyslog-01"}]}))))]
+        (status = 404, description = "No such host, or not then; near names are listed", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-host","title":"The host is not known","status":404,"detail":"There is no host \"rsyslog-1\" in group \"rsyslog-prod\". Did you mean rsyslog-prod/rsyslog-01?","instance":"urn:gitops-status-server:request:5f0c9a3e-9","near":[{"server_group":"rsyslog-prod","host":"rsyslog-01"}]}))))]
 pub async fn of_host(
     request: HttpRequest,
     app: web::Data<AppState>,
@@ -314,7 +320,8 @@ fn absent(app: &AppState, key: &HostKey) -> Problem {
     responses(
         (status = 200, description = "The counts", body = Summary),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
-        (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+        (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 503, description = "With `at`: the database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json")))]
 pub async fn summary(
     request: HttpRequest,
     app: web::Data<AppState>,

@@ -19,57 +19,54 @@ fn drifted() -> Server {
     server
 }
 
+/// A row of a timeline; no files while nothing was measured.
+fn row(
+    time: &str,
+    end: Option<&str>,
+    seconds: f64,
+    said: (&str, i64),
+    files: Option<&str>,
+    reports: i64,
+) -> Value {
+    let whole = seconds.fract() == 0.0;
+    json!({"server_group":"g","host":"a","time":time,"end":end,
+        "duration_seconds":if whole { json!(seconds as i64) } else { json!(seconds) },
+        "status":said.0,"status_code":said.1,
+        "changed_files_count":files.map(|files| files.split(", ").filter(|f| !f.is_empty()).count()),
+        "changed_files_text":files,"reports":reports})
+}
+
 #[test]
 fn a_timeline_has_rows_that_grafana_takes_as_they_are() {
     let server = drifted();
-    let row = |time: &str,
-               end: Value,
-               seconds: f64,
-               status: &str,
-               code: i64,
-               files: Value,
-               reports: i64| {
-        let count = if files.is_null() {
-            Value::Null
-        } else {
-            json!(files.as_str().unwrap().split(", ").filter(|f| !f.is_empty()).count())
-        };
-        json!({"server_group":"g","host":"a","time":time,"end":end,
-            "duration_seconds":if seconds.fract() == 0.0 { json!(seconds as i64) } else { json!(seconds) },
-            "status":status,"status_code":code,"changed_files_count":count,
-            "changed_files_text":files,"reports":reports})
-    };
     assert_eq!(
         server.json("/timeline?from=2026-04-26T09:30:00Z"),
         json!([
             row(
                 "2026-04-26T09:30:00Z",
-                json!("2026-04-26T10:00:00Z"),
+                Some("2026-04-26T10:00:00Z"),
                 1800.0,
-                "synced",
-                0,
-                json!(""),
+                ("synced", 0),
+                Some(""),
                 0
             ),
             row(
                 "2026-04-26T10:00:00Z",
-                json!("2026-04-26T11:00:00Z"),
+                Some("2026-04-26T11:00:00Z"),
                 3600.0,
-                "out_of_sync",
-                1,
-                json!("/x, /y"),
+                ("out_of_sync", 1),
+                Some("/x, /y"),
                 1
             ),
             row(
                 "2026-04-26T11:00:00Z",
-                json!("2026-04-26T11:30:00.5Z"),
+                Some("2026-04-26T11:30:00.5Z"),
                 1800.5,
-                "not_measured",
-                4,
-                Value::Null,
+                ("not_measured", 4),
+                None,
                 0
             ),
-            row("2026-04-26T11:30:00.5Z", Value::Null, 1799.5, "synced", 0, json!(""), 1),
+            row("2026-04-26T11:30:00.5Z", None, 1799.5, ("synced", 0), Some(""), 1),
         ])
     );
     let buckets = server.json("/timeline?step=1h&from=2026-04-26T09:30:00Z");
@@ -78,23 +75,21 @@ fn a_timeline_has_rows_that_grafana_takes_as_they_are() {
         json!([
             row(
                 "2026-04-26T09:00:00Z",
-                json!("2026-04-26T10:00:00Z"),
+                Some("2026-04-26T10:00:00Z"),
                 1800.0,
-                "synced",
-                0,
-                json!(""),
+                ("synced", 0),
+                Some(""),
                 0
             ),
             row(
                 "2026-04-26T10:00:00Z",
-                json!("2026-04-26T11:00:00Z"),
+                Some("2026-04-26T11:00:00Z"),
                 3600.0,
-                "out_of_sync",
-                1,
-                json!("/x, /y"),
+                ("out_of_sync", 1),
+                Some("/x, /y"),
                 1
             ),
-            row("2026-04-26T11:00:00Z", Value::Null, 3600.0, "synced", 0, json!(""), 1),
+            row("2026-04-26T11:00:00Z", None, 3600.0, ("synced", 0), Some(""), 1),
         ])
     );
     assert_eq!(server.json("/timeline?server_group=nobody"), json!([]));

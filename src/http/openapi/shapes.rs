@@ -292,6 +292,12 @@ pub struct StatusParams {
     /// 1 (or true): only hosts whose newest word is too old; 0 (or false): only the others.
     #[param(example = json!(["0"]))]
     stale: Option<Vec<String>>,
+    /// The state as it was then: RFC 3339, a date, 10-digit seconds, 13-digit milliseconds, `now-90d`.
+    #[param(example = "")]
+    at: Option<String>,
+    /// As far as was known then; needs a server_group or a host.
+    #[param(example = "")]
+    known_at: Option<String>,
 }
 
 /// Filters, order and form of a walk through the history.
