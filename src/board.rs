@@ -4,7 +4,8 @@
 
 use crate::domain::names::HostKey;
 use crate::domain::state::HostState;
-use std::collections::BTreeMap;
+use crate::domain::time::Timestamp;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// All hosts, ordered by group and host.
@@ -20,6 +21,8 @@ pub struct Inner {
     pub hosts: BTreeMap<HostKey, Arc<HostState>>,
     /// Former names of hosts, whose entries fold into another one.
     pub former: BTreeMap<HostKey, FormerName>,
+    /// When each job was last pushed with a stack's state.
+    pub last_runs: HashMap<Arc<str>, Timestamp>,
     /// The newest entry's id.
     pub size: u64,
     /// Rises with every publication.
@@ -81,9 +84,18 @@ impl Board {
         self.read().size
     }
 
-    /// Puts up the states a commit has changed.
-    pub fn publish(&self, states: impl IntoIterator<Item = Arc<HostState>>, size: u64) {
+    /// Puts up the states and the jobs' last runs that a commit has changed.
+    pub fn publish(
+        &self,
+        states: impl IntoIterator<Item = Arc<HostState>>,
+        runs: impl IntoIterator<Item = (Arc<str>, Timestamp)>,
+        size: u64,
+    ) {
         let mut inner = self.write();
+        for (job, at) in runs {
+            let known = inner.last_runs.entry(job).or_insert(at);
+            *known = at.max(*known);
+        }
         for state in states {
             inner.hosts.insert(state.key.clone(), state);
         }
@@ -93,7 +105,13 @@ impl Board {
 
     /// Puts up what was loaded from the database, and nothing else. `former`: names, their numbers,
     /// and the numbers of the hosts they belong to.
-    pub fn replace(&self, states: Vec<HostState>, former: Vec<(HostKey, i64, i64)>, size: u64) {
+    pub fn replace(
+        &self,
+        states: Vec<HostState>,
+        former: Vec<(HostKey, i64, i64)>,
+        last_runs: HashMap<Arc<str>, Timestamp>,
+        size: u64,
+    ) {
         let names: BTreeMap<i64, &HostKey> =
             states.iter().map(|state| (state.host_id, &state.key)).collect();
         let former = former.into_iter().filter_map(|(name, host_id, root)| {
@@ -104,6 +122,7 @@ impl Board {
         let mut inner = self.write();
         inner.hosts = hosts;
         inner.former = former;
+        inner.last_runs = last_runs;
         inner.size = size;
         inner.version += 1;
     }

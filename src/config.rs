@@ -122,6 +122,14 @@ pub struct ServeArgs {
     /// Bytes a request's body may have; larger ones are answered 413.
     #[arg(long, env = "MAX_BODY_BYTES", default_value = "1MiB", value_name = "BYTES")]
     pub max_body_bytes: Bytes,
+    /// The one pushed job whose stacks GET /metrics shows as drift_stack_*{stack="…"}; empty for none.
+    #[arg(
+        long,
+        env = "PUSHGATEWAY_COMPAT_JOB",
+        default_value = "drift-detection",
+        value_name = "JOB"
+    )]
+    pub pushgateway_compat_job: String,
     /// Access tokens; not in this version. Setting it stops the start, so that nobody believes the
     /// server to be closed.
     #[arg(long, env = "TOKENS_FILE", value_name = "FILE")]

@@ -5,12 +5,14 @@
 //! is written all the same.
 
 mod acts;
+mod pushes;
 mod stage;
 
 pub use acts::{Act, ActError, ActReceipt, Deed};
 
 use crate::board::Board;
 use crate::domain::names::HostKey;
+use crate::domain::push::Push;
 use crate::domain::report::{Report, Sender};
 use crate::domain::state::{HostState, Judgement};
 use crate::domain::time::Timestamp;
@@ -51,6 +53,8 @@ pub struct Submission {
     pub create_hosts: bool,
     /// The request's Idempotency-Key.
     pub key: Option<IdempotencyKey>,
+    /// What a push says beside its reports.
+    pub push: Option<Push>,
     /// Bytes of the body, for the queue's bound.
     pub bytes: usize,
 }
@@ -145,7 +149,7 @@ impl Recorder {
             void: false,
             failing: false,
         };
-        task.board.replace(loaded.hosts, loaded.former, loaded.size);
+        task.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
         Ok((recorder, tokio::spawn(task.run(jobs))))
     }
 
@@ -325,7 +329,7 @@ impl Task {
             };
             let mut batch: Batch = stage.into_batch();
             batch.rejections.clone_from(&rejections);
-            if batch.entries.is_empty() && batch.keys.is_empty() && batch.rejections.is_empty() {
+            if batch.is_empty() {
                 return results;
             }
             match self.commit(batch, received_at).await {
@@ -351,7 +355,10 @@ impl Task {
                     batch.put_in(refolded);
                     self.last_received = received_at;
                     self.last_host_id += batch.new_hosts.len() as i64;
-                    self.board.publish(batch.states, self.size);
+                    let runs = batch.groupings.into_iter();
+                    let runs =
+                        runs.filter_map(|known| Some((known.grouping.job, known.pushed_at?)));
+                    self.board.publish(batch.states, runs, self.size);
                 }
                 Ok(())
             }
@@ -384,7 +391,7 @@ impl Task {
         self.size = loaded.size;
         self.last_host_id = loaded.last_host_id;
         self.last_received = loaded.last_received.max(self.last_received);
-        self.board.replace(loaded.hosts, loaded.former, loaded.size);
+        self.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
         self.void = false;
         Ok(())
     }

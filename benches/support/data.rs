@@ -82,7 +82,7 @@ fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(file);
         std::fs::metadata(path).unwrap().len()
     };
-    let schema = size("V1__core.sql") + size("V2__courses.sql");
+    let schema = size("V1__core.sql") + size("V2__courses.sql") + size("V3__pushes.sql");
     let path = folder().join(format!("{name}-{schema}.db"));
     if !path.exists() {
         eprintln!("filling the database {name} (once) …");
@@ -127,6 +127,7 @@ fn fill_rounds(
                 }),
                 create_hosts: true,
                 key: None,
+                push: None,
                 bytes: 0,
             };
             database.recorder.record(submission).await.unwrap();

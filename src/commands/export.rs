@@ -19,7 +19,7 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     let dictionary = Arc::new(Dictionary::default());
     let loaded = Writer::look(&location, &dictionary).await?;
     let board = Board::default();
-    board.replace(loaded.hosts, loaded.former, loaded.size);
+    board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
     let mut params = Params::new(args.pairs());
     let hosts = hosts_filter(&params);
     let query = HistoryQuery::of(&mut params, &hosts, system_clock()(), &board);

@@ -75,6 +75,7 @@ async fn record(
         sender: Arc::new(Sender::default()),
         create_hosts: true,
         key: None,
+        push: None,
         bytes: bytes.min(crate::recorder::QUEUE_MAX_BYTES),
     };
     let receipts = database.recorder.record(submission).await?;

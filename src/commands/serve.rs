@@ -48,6 +48,7 @@ pub async fn serve_on(
         stale_after: ages,
         cron_creates_hosts: args.cron_creates_hosts,
         max_body_bytes: args.max_body_bytes.0 as usize,
+        pushgateway_compat_job: args.pushgateway_compat_job.trim().to_owned(),
         trusted_proxies: args.trusted_proxies.0.clone(),
     };
     let (recorder, board) = (database.recorder.clone(), database.board.clone());

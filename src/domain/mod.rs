@@ -13,6 +13,7 @@ pub mod line;
 pub mod max_age;
 pub mod names;
 pub mod period;
+pub mod push;
 pub mod report;
 pub mod review;
 pub mod state;

@@ -193,6 +193,8 @@ pub struct Sender {
 pub struct Report {
     /// Which host it is about.
     pub key: HostKey,
+    /// Sent, or concluded from what was sent.
+    pub kind: Kind,
     /// Who says it.
     pub source: Source,
     /// The time the sender gave.

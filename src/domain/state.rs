@@ -13,7 +13,7 @@ use super::content::Content;
 use super::course::{Course, OpenEpisode, OpenSegment};
 use super::files::FileSet;
 use super::names::HostKey;
-use super::report::{Report, Run, Source, Status, Transition};
+use super::report::{Kind, Report, Run, Source, Status, Transition};
 use super::time::{MINUTE, SECOND, Timestamp};
 use std::sync::Arc;
 
@@ -78,6 +78,8 @@ pub struct HostState {
     pub legacy_reports: u64,
     /// The newest time any sender gave: a later one cannot be a retry.
     pub max_reported_at: Option<Timestamp>,
+    /// The newest report of each source, by the source's code.
+    pub last_by_source: [Option<Timestamp>; Source::ALL.len()],
     /// The newest retirement. Nothing said before it is in force.
     pub retired: Option<Place>,
     /// Its segments and episodes, as far as they have not ended. Folded by whoever has the history at
@@ -126,6 +128,7 @@ impl HostState {
             newest_legacy_id: None,
             legacy_reports: 0,
             max_reported_at: None,
+            last_by_source: Default::default(),
             retired: None,
             course: Course::default(),
         };
@@ -212,6 +215,10 @@ impl HostState {
         self.reports += 1;
         self.first_time = self.first_time.min(place.time);
         self.max_reported_at = self.max_reported_at.max(report.reported_at);
+        if report.kind == Kind::Report {
+            let of_source = &mut self.last_by_source[report.source.code() as usize];
+            *of_source = (*of_source).max(Some(place.time));
+        }
         if place >= self.newest.place {
             self.newest = Word { place, value: (content.clone(), report.run.clone()) };
         }

@@ -93,6 +93,12 @@ impl Timestamp {
         Self::parse(text).map_err(|e| bound_error(&e))
     }
 
+    /// Unix seconds, kept to microseconds; `None` outside the years 1970 to 9999.
+    pub fn from_unix_seconds(seconds: f64) -> Option<Self> {
+        let micros = (seconds * SECOND as f64).round();
+        (0.0..=LATEST as f64).contains(&micros).then_some(Self(micros as i64))
+    }
+
     fn checked(micros: i64) -> Result<Self, TimeError> {
         if (0..=LATEST).contains(&micros) { Ok(Self(micros)) } else { Err(TimeError::OutOfRange) }
     }

@@ -46,15 +46,27 @@ impl Drop for Share<'_> {
     }
 }
 
-/// Reads the whole body. An early refusal drains what still comes, within bounds.
+/// Reads the whole of a body that is declared as JSON.
 pub async fn read_json(
     request: &HttpRequest,
     payload: &mut web::Payload,
     limit: usize,
     budget: &BodyBudget,
 ) -> Result<web::Bytes, Problem> {
+    read(request, payload, limit, budget, check_declaration).await
+}
+
+/// Reads the whole of a body that `check` admits by its headers. An early refusal drains what still
+/// comes, within bounds.
+pub async fn read(
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+    limit: usize,
+    budget: &BodyBudget,
+    check: impl Fn(&HttpRequest) -> Result<(), Problem>,
+) -> Result<web::Bytes, Problem> {
     let reading = async {
-        check_declaration(request)?;
+        check(request)?;
         let announced = request.headers().get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > limit) {

@@ -8,11 +8,13 @@ mod dto;
 pub mod history;
 mod hosts;
 mod legacy;
+mod metrics;
 mod openapi;
 mod params;
 pub mod past;
 mod prepared;
 mod problem;
+mod push;
 mod reports;
 mod respond;
 mod route;
@@ -31,11 +33,13 @@ use crate::domain::max_age::StaleAfter;
 use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
 use crate::store::Readers;
+use actix_web::middleware::from_fn;
 use actix_web::web;
 use body::BodyBudget;
 use ipnet::IpNet;
+use metrics::Meters;
 use prepared::PreparedStatus;
-use route::at;
+use route::{at, timed};
 use std::sync::Arc;
 
 /// What handlers work with. One for all workers.
@@ -52,6 +56,7 @@ pub struct AppState {
     pub rules: Rules,
     budget: BodyBudget,
     status: PreparedStatus,
+    meters: Meters,
 }
 
 /// Settings that decide what a request may do.
@@ -63,6 +68,8 @@ pub struct Rules {
     pub cron_creates_hosts: bool,
     /// Bytes a body may have.
     pub max_body_bytes: usize,
+    /// The job whose stacks `/metrics` shows as `drift_stack_*`; empty for none.
+    pub pushgateway_compat_job: String,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -77,7 +84,8 @@ impl AppState {
         rules: Rules,
     ) -> Self {
         let (budget, status) = (BodyBudget::default(), PreparedStatus::default());
-        Self { recorder, board, readers, clock, rules, budget, status }
+        let meters = Meters::new();
+        Self { recorder, board, readers, clock, rules, budget, status, meters }
     }
 
     fn now(&self) -> Timestamp {
@@ -113,11 +121,19 @@ pub fn routes(config: &mut web::ServiceConfig) {
         at("/reviews/{period}").get(past::reviews::of_period),
         at("/hosts/{server_group}/{host}/retire").post(hosts::retire),
         at("/hosts/{server_group}/{host}/alias").post(hosts::alias),
+        at("/metrics").get(metrics::scrape),
+        at("/metrics/job/{grouping:.*}").post(push::post).put(push::put).delete(push::delete),
+        at("/metrics/job@base64/{grouping:.*}")
+            .post(push::post)
+            .put(push::put)
+            .delete(push::delete),
         at("/api-docs/openapi.json").get(openapi::serve),
         at("/swagger-ui").get(openapi::redirect_to_ui),
         at("/swagger-ui/{file:.*}").get(openapi::swagger_ui),
     ] {
         endpoint.register(config);
     }
-    config.default_service(web::to(system::not_found));
+    let not_found = web::to(system::not_found);
+    let timed = from_fn(|request, next| timed("none", request, next));
+    config.default_service(not_found.wrap(timed));
 }

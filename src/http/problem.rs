@@ -272,7 +272,7 @@ impl Problem {
 
     /// 415.
     pub fn unsupported_media(detail: &str) -> Self {
-        let title = "The body is not declared as plain JSON";
+        let title = "The body has a type or encoding that is not taken";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media", title, detail)
     }
 

@@ -1,6 +1,7 @@
 //! Reports come in: three routes, one way through.
 
 use super::dto::{ReportAnswer, ReportReceipt, ReportsAnswer, StatusRow, V1Status};
+use super::metrics::Outcome;
 use super::openapi::answers::{Recorded, RecordedV1};
 use super::openapi::shapes::{CronBody, PipelineBody, V1Body};
 use super::params::Params;
@@ -53,7 +54,7 @@ const ANSWER_MAX_BYTES: usize = 1 << 20;
         (status = 408, description = "The body came too slowly", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:slow-body","title":"The body came too slowly","status":408,"detail":"The body was not there after 10 s; nothing was stored","instance":"urn:gitops-status-server:request:5f0c9a3e-2"})),
         (status = 409, description = "The Idempotency-Key came with another body", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:key-reused","title":"The Idempotency-Key was used with another body","status":409,"detail":"This Idempotency-Key came with another body within the last 7 days; nothing was stored. Use a new key for each new report","instance":"urn:gitops-status-server:request:5f0c9a3e-3"})),
         (status = 413, description = "The body is larger than MAX_BODY_BYTES", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:body-too-large","title":"The body is too large","status":413,"detail":"The body has more than 1048576 bytes; nothing was stored. Send fewer reports at once, or raise MAX_BODY_BYTES","instance":"urn:gitops-status-server:request:5f0c9a3e-4"})),
-        (status = 415, description = "The body is not declared JSON, or encoded", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unsupported-media","title":"The body is not declared as plain JSON","status":415,"detail":"Send the header Content-Type: application/json","instance":"urn:gitops-status-server:request:5f0c9a3e-5"})),
+        (status = 415, description = "The body is not declared JSON, or encoded", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unsupported-media","title":"The body has a type or encoding that is not taken","status":415,"detail":"Send the header Content-Type: application/json","instance":"urn:gitops-status-server:request:5f0c9a3e-5"})),
         (status = 503, description = "The database takes no writes just now; `Retry-After` says when to try again", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server takes no writes just now","status":503,"detail":"The database does not take writes; nothing was stored","instance":"urn:gitops-status-server:request:5f0c9a3e-6"}))))]
 pub async fn pipeline(
     request: HttpRequest,
@@ -153,10 +154,12 @@ async fn record(
         sender: sender(request, state),
         create_hosts,
         key,
+        push: None,
         bytes: body.len(),
     };
     match state.recorder.record(submission).await {
         Ok(receipts) => {
+            count(state, source, &receipts);
             warn_of_times_ahead(&receipts, array, &mut warnings);
             Ok(answer(source, receipts, array, &warnings, state))
         }
@@ -171,8 +174,18 @@ async fn record(
             let subject = (Some(keys[0].server_group.to_string()), Some(keys[0].host.to_string()));
             Err(reject(state, source, error.into(), vec![subject]).await)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            state.meters.reports(source, Outcome::Failed, keys.len());
+            Err(error.into())
+        }
     }
+}
+
+/// Counts what became of the reports of a request that went through.
+pub(super) fn count(state: &AppState, source: Source, receipts: &[Receipt]) {
+    let duplicates = receipts.iter().filter(|receipt| receipt.duplicate).count();
+    state.meters.reports(source, Outcome::Stored, receipts.len() - duplicates);
+    state.meters.reports(source, Outcome::Duplicate, duplicates);
 }
 
 /// Everything but the recording: what benches compare the write path with.
@@ -192,7 +205,7 @@ pub async fn parse_only(
 }
 
 /// What the request asks for beside its body.
-fn options(
+pub(super) fn options(
     source: Source,
     request: &HttpRequest,
     state: &AppState,
@@ -315,15 +328,30 @@ fn unknown_hosts(unknown: &[(usize, HostKey)], array: bool, state: &AppState) ->
     Problem::unknown_hosts(unknown, array, near)
 }
 
+/// Of which group and host a refused report is, as far as that could be read.
+pub(super) type Subject = (Option<String>, Option<String>);
+
 /// Lists a refusal, then hands the problem back.
 async fn reject(
     state: &AppState,
     source: Source,
     problem: Problem,
-    subjects: Vec<(Option<String>, Option<String>)>,
+    subjects: Vec<Subject>,
 ) -> Problem {
+    list_refusal(state, source, &problem.reason(), subjects).await;
+    problem
+}
+
+/// Lists refused reports for `GET /rejections`, and counts them.
+pub(super) async fn list_refusal(
+    state: &AppState,
+    source: Source,
+    reason: &str,
+    subjects: Vec<Subject>,
+) {
+    state.meters.reports(source, Outcome::Rejected, subjects.len());
     let time = state.now();
-    let reason: String = problem.reason().chars().take(REASON_MAX_CHARS).collect();
+    let reason: String = reason.chars().take(REASON_MAX_CHARS).collect();
     let reason: Arc<str> = reason.into();
     let rejection = |(server_group, host)| Rejection {
         time,
@@ -334,7 +362,6 @@ async fn reject(
     };
     let subjects = subjects.into_iter().take(SUBJECTS_MAX);
     state.recorder.reject(subjects.map(rejection).collect()).await;
-    problem
 }
 
 /// Who hands this request in.

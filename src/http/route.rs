@@ -1,11 +1,19 @@
 //! One path with its methods: HEAD wherever GET is, one trailing slash tolerated, 405 with `Allow`
 //! for every other method.
 
+use super::AppState;
 use super::problem::Problem;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::{FromRequest, Handler, Resource, Responder, web};
+use std::time::Instant;
 
 /// A path being described.
 pub struct Endpoint {
+    /// The path as written: how `/metrics` calls the route.
+    route: &'static str,
     /// The path, and the path with a trailing slash: two resources, because actix matches a single
     /// fixed path by comparing and a list of paths by regular expressions.
     resources: Vec<Resource>,
@@ -13,12 +21,12 @@ pub struct Endpoint {
 }
 
 /// Begins an endpoint.
-pub fn at(path: &str) -> Endpoint {
+pub fn at(path: &'static str) -> Endpoint {
     let mut resources = vec![web::resource(path)];
-    if path != "/" && !path.starts_with("/swagger-ui") {
+    if path != "/" && !path.ends_with(":.*}") && path != "/swagger-ui" {
         resources.push(web::resource(format!("{path}/")));
     }
-    Endpoint { resources, methods: Vec::new() }
+    Endpoint { route: path, resources, methods: Vec::new() }
 }
 
 impl Endpoint {
@@ -38,15 +46,44 @@ impl Endpoint {
     }
 
     /// Takes POST.
-    #[expect(clippy::needless_pass_by_value, reason = "as actix takes handlers")]
-    pub fn post<F, Args>(mut self, handler: F) -> Self
+    pub fn post<F, Args>(self, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.methods.push("POST");
-        self.each(|resource| resource.route(web::post().to(handler.clone())))
+        self.method(Method::POST, "POST", handler)
+    }
+
+    /// Takes PUT.
+    pub fn put<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.method(Method::PUT, "PUT", handler)
+    }
+
+    /// Takes DELETE.
+    pub fn delete<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.method(Method::DELETE, "DELETE", handler)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "as actix takes handlers")]
+    fn method<F, Args>(mut self, method: Method, name: &'static str, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.methods.push(name);
+        self.each(|resource| resource.route(web::method(method.clone()).to(handler.clone())))
     }
 
     fn each(mut self, change: impl Fn(Resource) -> Resource) -> Self {
@@ -60,9 +97,28 @@ impl Endpoint {
         for resource in self.resources {
             let allow = allow.clone();
             let refuse = move || std::future::ready(refusal(&allow));
-            config.service(resource.default_service(web::to(refuse)));
+            let resource = resource.default_service(web::to(refuse));
+            let route = self.route;
+            config
+                .service(resource.wrap(from_fn(move |request, next| timed(route, request, next))));
         }
     }
+}
+
+/// Answers, and notes how long it took until the answer began.
+pub async fn timed<B: MessageBody>(
+    route: &'static str,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let begun = Instant::now();
+    let state = request.app_data::<web::Data<AppState>>().cloned();
+    let method = request.method().clone();
+    let answer = next.call(request).await?;
+    if let Some(state) = state {
+        state.meters.answered(&method, route, answer.status(), begun.elapsed());
+    }
+    Ok(answer)
 }
 
 fn refusal(allow: &str) -> Result<&'static str, Problem> {

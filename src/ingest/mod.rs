@@ -6,10 +6,12 @@
 
 pub mod acts;
 mod cron;
+mod exposition;
 mod fields;
 pub mod json;
 mod legacy;
 mod pipeline;
+pub mod push;
 pub mod status_file;
 
 pub use fields::{FieldError, MESSAGE_MAX_BYTES};

@@ -4,7 +4,7 @@ use super::fields::{Fields, MESSAGE_MAX_BYTES};
 use crate::domain::content::Content;
 use crate::domain::max_age::StaleAfter;
 use crate::domain::names::HostKey;
-use crate::domain::report::{Report, Source, Status, ValidationStatus};
+use crate::domain::report::{Kind, Report, Source, Status, ValidationStatus};
 use std::sync::Arc;
 
 pub(super) fn parse(fields: &mut Fields, ages: &StaleAfter) -> Option<Report> {
@@ -62,5 +62,6 @@ pub(super) fn finish(
 ) -> Report {
     content.stamp_max_age(ages.seconds_for(&key.server_group));
     let digest = content.digest();
-    Report { key, source, reported_at, content: Arc::new(content), digest, run }
+    let (kind, content) = (Kind::Report, Arc::new(content));
+    Report { key, kind, source, reported_at, content, digest, run }
 }

@@ -4,10 +4,11 @@ use super::{AHEAD_TOLERANCE, Receipt, RecordError, Submission, Task};
 use crate::domain::course::{Change, Step};
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;
+use crate::domain::push::Grouping;
 use crate::domain::report::{Kind, Report, Source};
 use crate::domain::state::{HostState, Judgement, Place};
 use crate::domain::time::{SECOND, Timestamp};
-use crate::store::{Batch, Disorder, KeyRecord, Names, NewEntry, Trouble, Twin};
+use crate::store::{Batch, Disorder, KeyRecord, Names, NewEntry, PushedGrouping, Trouble, Twin};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ const KEY_LIFETIME: i64 = 7 * 24 * 3600 * SECOND;
 
 /// The hosts a batch touches, and what it will write.
 pub(super) struct Stage<'t> {
-    task: &'t mut Task,
-    received_at: Timestamp,
+    pub(super) task: &'t mut Task,
+    pub(super) received_at: Timestamp,
     states: HashMap<HostKey, Arc<HostState>>,
     new_hosts: Vec<(i64, HostKey)>,
     entries: Vec<NewEntry>,
@@ -26,6 +27,8 @@ pub(super) struct Stage<'t> {
     /// Hosts whose course must be folded anew, by their numbers.
     disorders: HashMap<i64, Disorder>,
     out_of_order: Vec<(i64, u64)>,
+    /// Groupings that pushes of this batch have changed.
+    pub(super) groupings: HashMap<Grouping, PushedGrouping>,
 }
 
 impl<'t> Stage<'t> {
@@ -40,6 +43,7 @@ impl<'t> Stage<'t> {
             changes: Vec::new(),
             disorders: HashMap::new(),
             out_of_order: Vec::new(),
+            groupings: HashMap::new(),
         }
     }
 
@@ -70,6 +74,7 @@ impl<'t> Stage<'t> {
             changes: self.changes,
             disorders: self.disorders.into_values().collect(),
             out_of_order: self.out_of_order,
+            groupings: self.groupings.into_values().collect(),
             renaming: None,
             rejections: Vec::new(),
             forget_keys_before: Timestamp(self.received_at.0 - KEY_LIFETIME),
@@ -94,6 +99,9 @@ impl<'t> Stage<'t> {
         let mut receipts = Vec::with_capacity(submission.reports.len());
         for report in &submission.reports {
             receipts.push(self.take_report(report, submission).await?);
+        }
+        if let Some(push) = &submission.push {
+            receipts.extend(self.take_absences(push, submission).await?);
         }
         if let Some(key) = &submission.key {
             self.keys.push(KeyRecord {
@@ -121,7 +129,7 @@ impl<'t> Stage<'t> {
     }
 
     /// The host of a name, be it a former one, as folded so far; with the number of that name.
-    fn find(&self, key: &HostKey) -> Option<(i64, Arc<HostState>)> {
+    pub(super) fn find(&self, key: &HostKey) -> Option<(i64, Arc<HostState>)> {
         if let Some(state) = self.states.get(key) {
             return Some((state.host_id, state.clone()));
         }
@@ -133,13 +141,14 @@ impl<'t> Stage<'t> {
         self.find(key).map(|(_, state)| state)
     }
 
-    async fn take_report(
+    pub(super) async fn take_report(
         &mut self,
         report: &Report,
         submission: &Submission,
     ) -> Result<Receipt, Trouble> {
         let found = self.find(&report.key);
         if let Some((name, state)) = &found
+            && report.kind == Kind::Report
             && let Some(twin) = self.find_twin(*name, state, report).await?
         {
             return self.receipt_of(twin, state.clone()).await;
@@ -165,7 +174,7 @@ impl<'t> Stage<'t> {
         };
         let (source, content) = (Some(report.source), &*report.content);
         let digest = report.digest;
-        let step = Step { place, kind: Kind::Report, source, content, digest };
+        let step = Step { place, kind: report.kind, source, content, digest };
         self.advance(&mut state, name, step);
         let state = Arc::new(state);
         let hash = self.append(report, submission, place, judgement, name);
@@ -215,7 +224,7 @@ impl<'t> Stage<'t> {
     ) -> [u8; 32] {
         let entry = Entry {
             id: place.id,
-            kind: Kind::Report,
+            kind: report.kind,
             source: Some(report.source),
             key: report.key.clone(),
             time: place.time,

@@ -25,8 +25,8 @@ pub use readers::{ReadError, Readers};
 pub use refold::{Difference, Progress, Verdict, bring_up_to_date, rebuild, verify};
 pub use rows::NarrowEntry;
 pub use writer::{
-    Batch, CommitError, Disorder, KeyRecord, Loaded, NewEntry, REJECTIONS_KEPT, Refolded,
-    Rejection, Renaming, Twin, Writer,
+    Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, PushedGrouping,
+    REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer,
 };
 
 /// The database failed, or holds what cannot be. For the log, never for a client.

@@ -21,7 +21,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use std::collections::HashMap;
 
 /// The version of what the projections hold. A database with an older one is folded anew at start.
-pub const PROJECTION: i64 = 1;
+pub const PROJECTION: i64 = 2;
 
 /// Is told after every page of entries: how many are folded, of how many.
 pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Send + Sync);
@@ -126,6 +126,7 @@ pub async fn fold_host(
                 };
                 let report = Report {
                     key: key.clone(),
+                    kind: walked.row.kind,
                     source,
                     reported_at: walked.row.reported_at,
                     content: walked.content.clone(),

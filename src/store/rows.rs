@@ -207,7 +207,7 @@ fn labels_from_json(json: &str) -> Result<Option<Labels>, sqlx::Error> {
 }
 
 /// Columns of `current_state`.
-pub const STATE_COLUMNS: usize = 24;
+pub const STATE_COLUMNS: usize = 29;
 
 /// A host's state as a row of `current_state`, in the order of the table.
 pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
@@ -218,6 +218,7 @@ pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
         place.map(|place| place.id as i64)
     }
     let time = |time: Option<Timestamp>| time.map(|time| time.0);
+    let [pipeline, cron, legacy, pushgateway, import] = state.last_by_source.map(time);
     let [segment_start, segment_reports, deployments, episode_reports, episode_drifted] =
         open_columns(&state.course);
     [
@@ -245,6 +246,11 @@ pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
         deployments,
         episode_reports,
         episode_drifted,
+        pipeline,
+        cron,
+        legacy,
+        pushgateway,
+        import,
     ]
 }
 

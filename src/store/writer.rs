@@ -9,16 +9,19 @@ mod commit;
 mod courses;
 mod load;
 mod lookups;
+mod pushes;
 mod rename;
 mod texts;
 
 pub use batch::{
-    Batch, CommitError, KeyRecord, NewEntry, REJECTIONS_KEPT, Refolded, Rejection, Renaming,
+    Batch, CommitError, KeyRecord, NewEntry, PushedGrouping, REJECTIONS_KEPT, Refolded, Rejection,
+    Renaming,
 };
 pub use courses::Disorder;
 pub use load::Loaded;
 pub(super) use load::load_states;
 pub use lookups::Twin;
+pub use pushes::LastRuns;
 
 pub(super) use commit::rejection_from_row;
 

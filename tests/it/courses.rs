@@ -200,7 +200,13 @@ fn an_older_database_gets_its_timelines_at_the_next_start() {
          ALTER TABLE current_state DROP COLUMN segment_deployments;
          ALTER TABLE current_state DROP COLUMN episode_reports;
          ALTER TABLE current_state DROP COLUMN episode_drifted;
-         DELETE FROM refinery_schema_history WHERE version = 2;",
+         ALTER TABLE current_state DROP COLUMN last_pipeline;
+         ALTER TABLE current_state DROP COLUMN last_cron;
+         ALTER TABLE current_state DROP COLUMN last_legacy;
+         ALTER TABLE current_state DROP COLUMN last_pushgateway;
+         ALTER TABLE current_state DROP COLUMN last_import;
+         DROP TABLE push_member; DROP TABLE push_grouping;
+         DELETE FROM refinery_schema_history WHERE version > 1;",
     );
     let (code, said) = verify_refold(folder.path());
     assert_eq!(code, 1);

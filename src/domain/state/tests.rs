@@ -30,6 +30,7 @@ fn any_report() -> impl Strategy<Value = (i64, Report)> {
             };
             let report = Report {
                 key: HostKey::new("g", "h"),
+                kind: Kind::Report,
                 source,
                 reported_at: reported.then_some(Timestamp(time * SECOND)),
                 digest: content.digest(),
@@ -168,6 +169,7 @@ fn the_newest_word_decides_whether_a_host_is_stale() {
             Content { status: Some(Status::Synced), max_age: Some(seconds), ..Content::default() };
         let report = Report {
             key: HostKey::new("g", "h"),
+            kind: Kind::Report,
             source: Source::Cron,
             reported_at: None,
             digest: content.digest(),

@@ -40,7 +40,7 @@ const EXAMPLES: [(u16, &str, &str, &str); 8] = [
     (
         415,
         "unsupported-media",
-        "The body is not declared as plain JSON",
+        "The body has a type or encoding that is not taken",
         "Send the header Content-Type: application/json",
     ),
     (
@@ -60,7 +60,12 @@ const EXAMPLES: [(u16, &str, &str, &str); 8] = [
 /// Fills in the examples.
 pub fn fill_in(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
-        for (operation, writes) in [(&mut item.get, false), (&mut item.post, true)] {
+        for (operation, writes) in [
+            (&mut item.get, false),
+            (&mut item.post, true),
+            (&mut item.put, true),
+            (&mut item.delete, true),
+        ] {
             if let Some(operation) = operation {
                 fill_in_operation(operation, writes);
             }

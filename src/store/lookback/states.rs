@@ -213,6 +213,7 @@ fn state(
         newest_legacy_id: None,
         legacy_reports: if legacy { reports } else { 0 },
         max_reported_at: None,
+        last_by_source: Default::default(),
         retired: None,
         course: course.clone(),
         newest: Word { place: newest.place, value: (newest.value, run) },

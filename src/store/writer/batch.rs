@@ -5,11 +5,12 @@ use crate::domain::content::ContentDigest;
 use crate::domain::course::{Change, Course};
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;
+use crate::domain::push::Grouping;
 use crate::domain::report::Source;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::store::Trouble;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Refused reports kept.
@@ -36,8 +37,21 @@ pub struct Batch {
     pub disorders: Vec<Disorder>,
     /// Entries out of order: the number of their host's name, and their id.
     pub out_of_order: Vec<(i64, u64)>,
+    /// Groupings of pushes, as the batch leaves them.
+    pub groupings: Vec<PushedGrouping>,
     /// A host that has a new name from now on; the batch holds nothing else but that entry.
     pub renaming: Option<Renaming>,
+}
+
+/// What is remembered of a grouping of pushes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedGrouping {
+    /// Which.
+    pub grouping: Grouping,
+    /// The time of its newest push that held a stack's state; `None` before the first.
+    pub pushed_at: Option<Timestamp>,
+    /// The hosts that it held: the numbers of the names they were pushed with.
+    pub members: BTreeMap<i64, HostKey>,
 }
 
 /// A host's former name and its new one, by the numbers of hosts with a course.
@@ -105,6 +119,14 @@ pub enum CommitError {
 }
 
 impl Batch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.keys.is_empty()
+            && self.rejections.is_empty()
+            && self.groupings.is_empty()
+    }
+
     /// Puts the courses that were folded anew into the states.
     pub fn put_in(&mut self, mut refolded: Refolded) {
         for state in &mut self.states {

@@ -85,6 +85,7 @@ impl Writer {
         let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
         let plain =
             batch.changes.is_empty() && batch.disorders.is_empty() && batch.renaming.is_none();
+        let plain = plain && batch.groupings.is_empty();
         if fresh.is_none() && !asides && plain && rows.len() <= BLOCK_ROWS {
             let values = bind_block(&rows, &batch.states, 0);
             let text = block_text(rows.len(), true);
@@ -110,6 +111,9 @@ impl Writer {
             let key = &batch.entries[0].entry.key;
             let renamed = rename(connection, &dictionary, key, renaming).await;
             renamed.map_err(not_stored)?;
+        }
+        for grouping in &batch.groupings {
+            Self::write_grouping(connection, grouping).await.map_err(not_stored)?;
         }
         Self::write_changes(connection, &batch.changes).await.map_err(not_stored)?;
         let refolded = Self::restore_order(connection, &dictionary, batch).await;

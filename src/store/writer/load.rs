@@ -1,5 +1,6 @@
 //! Reading the head and every host's state: what the recorder starts from.
 
+use super::pushes::{LastRuns, last_runs};
 use super::{Numbers, Writer};
 use crate::domain::content::Content;
 use crate::domain::course::{Course, OpenSegment};
@@ -26,6 +27,8 @@ pub struct Loaded {
     pub hosts: Vec<HostState>,
     /// Former names of hosts: the name, its number, and the host's number.
     pub former: Vec<(HostKey, i64, i64)>,
+    /// When each job was last pushed.
+    pub last_runs: LastRuns,
     /// The highest number given to a host.
     pub last_host_id: i64,
 }
@@ -45,7 +48,8 @@ SELECT t.host_id, o.server_group, o.host, t.reports, t.first_time, t.newest_lega
        t.check_status_seq, w.time, (SELECT c.status FROM content c WHERE c.id = w.content_id),
        t.synced_seq, y.time, t.drifted_seq, r.time, t.drift_start_seq, x.time,
        t.retired_seq, q.time, t.segment_start, t.segment_reports, t.segment_deployments,
-       t.episode_reports, t.episode_drifted
+       t.episode_reports, t.episode_drifted,
+       t.last_pipeline, t.last_cron, t.last_legacy, t.last_pushgateway, t.last_import
 FROM current_state t
 JOIN host o ON o.id = t.host_id
 JOIN drift_history n ON n.seq = t.newest_seq
@@ -73,6 +77,7 @@ impl Writer {
         let head = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?;
         let former = sqlx::query(FORMER_NAMES).fetch_all(&mut *snapshot).await?;
         let hosts = load_states(&mut snapshot, &dictionary).await?;
+        let last_runs = last_runs(&mut snapshot).await?;
         snapshot.commit().await?;
         let former = former.iter().map(|row| {
             let key = HostKey::new(&row.try_get::<String, _>(2)?, &row.try_get::<String, _>(3)?);
@@ -90,6 +95,7 @@ impl Writer {
             last_received: Timestamp(number(2)?),
             hosts,
             former,
+            last_runs,
             last_host_id: number(3)?,
         })
     }
@@ -165,6 +171,7 @@ fn state_from_row(
         last_pipeline_run: time(7)?,
         last_cron_check: time(8)?,
         max_reported_at: time(9)?,
+        last_by_source: [time(43)?, time(44)?, time(45)?, time(46)?, time(47)?],
         newest: Word { place: newest.place, value: (newest.value, run) },
         deployment: content(14)?,
         check: content(17)?,

@@ -1,0 +1,53 @@
+//! `GET /metrics` for Prometheus: what this process counts (`meters`), every host (`hosts`), and the
+//! stacks of one pushed job under the names that its alert rules know (`stacks`).
+
+mod hosts;
+mod meters;
+mod stacks;
+mod text;
+
+pub use meters::{Meters, Outcome};
+
+use super::AppState;
+use super::respond::{accepts_gzip, compress};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use text::Text;
+
+/// The media type of text format 0.0.4, letter by letter: Prometheus 3 refuses what it does not know.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Metrics for Prometheus
+///
+/// Text format 0.0.4: the state of every host, what was reported and refused since the start, how
+/// long answers take, the size of the database; and the stacks of the job `PUSHGATEWAY_COMPAT_JOB` as
+/// `drift_stack_*`. Computed from memory; a host that is retired is not in it.
+#[utoipa::path(get, path = "/metrics", tag = "metrics", operation_id = "metrics",
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain; version=0.0.4; charset=utf-8",
+        example = "# HELP gitops_host_status Whether the host is in this status (1) or not (0); the newest word, however old.\n# TYPE gitops_host_status gauge\ngitops_host_status{server_group=\"rsyslog-prod\",host=\"rsyslog-01\",environment=\"prod\",status=\"synced\"} 1\n")))]
+pub async fn scrape(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
+    let mut text = Text::default();
+    state.meters.write(&mut text);
+    let now = state.now();
+    let (hosts, entries, last_run) = {
+        let board = state.board.read();
+        let job = state.rules.pushgateway_compat_job.as_str();
+        let hosts: Vec<_> = board.present().cloned().collect();
+        (hosts, board.size, board.last_runs.get(job).copied())
+    };
+    text.family("gitops_history_entries", "gauge", "Entries of the history.");
+    text.value(entries as f64);
+    text.family("gitops_database_size_bytes", "gauge", "Bytes of the database's files.");
+    for (file, bytes) in state.readers.file_sizes() {
+        text.sample(&[("file", file)], bytes as f64);
+    }
+    hosts::write(&mut text, &hosts, now);
+    stacks::write(&mut text, &hosts, &state.rules.pushgateway_compat_job, last_run, now);
+    let mut response = HttpResponse::Ok();
+    response.content_type(TEXT_FORMAT).insert_header((header::VARY, "Accept-Encoding"));
+    if accepts_gzip(request.headers()) {
+        response.insert_header((header::CONTENT_ENCODING, "gzip"));
+        return response.body(compress(text.as_bytes()));
+    }
+    response.body(text.into_bytes())
+}

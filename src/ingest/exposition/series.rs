@@ -1,0 +1,87 @@
+//! Whether what is pushed can stand in a group: no timestamps, no series twice.
+
+use super::{Family, FamilyKind, Sample};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// Checks families that are pushed under a grouping key (`job` and the labels of the path), which
+/// takes the place of labels of the same names. The error is the sentence a Pushgateway answers with.
+pub fn check(families: &[Family], key: &[(String, String)]) -> Result<(), String> {
+    let refuse = |why: &str| {
+        Err(format!("pushed metrics are invalid or inconsistent with existing metrics: {why}"))
+    };
+    if families.iter().any(|family| family.samples.iter().any(|sample| sample.timestamped)) {
+        return refuse("pushed metrics must not have timestamps");
+    }
+    let mut twice = Vec::new();
+    for family in families {
+        let Some(kind) = family.kind.and_then(plain) else { continue };
+        let mut seen = BTreeSet::new();
+        for sample in &family.samples {
+            let labels = labels(sample, key);
+            if !seen.insert(labels.clone()) {
+                twice.push(format!(
+                    "collected metric {} {} was collected before with the same name and label \
+                     values",
+                    super::quote(family.name.as_bytes()),
+                    shown(&labels, kind, sample.value)
+                ));
+            }
+        }
+    }
+    match twice.as_slice() {
+        [] => Ok(()),
+        [one] => refuse(one),
+        many => {
+            let mut list = format!("{} error(s) occurred:", many.len());
+            for one in many {
+                let _ = write!(list, "\n* {one}");
+            }
+            refuse(&list)
+        }
+    }
+}
+
+/// The word of a family whose samples stand for themselves.
+fn plain(kind: FamilyKind) -> Option<&'static str> {
+    match kind {
+        FamilyKind::Counter => Some("counter"),
+        FamilyKind::Gauge => Some("gauge"),
+        FamilyKind::Untyped => Some("untyped"),
+        FamilyKind::Summary | FamilyKind::Histogram | FamilyKind::GaugeHistogram => None,
+    }
+}
+
+/// A sample's labels in its group, by name: `instance` is always among them.
+fn labels(sample: &Sample, key: &[(String, String)]) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([("instance".to_owned(), String::new())]);
+    labels.extend(sample.labels.iter().cloned());
+    labels.extend(key.iter().cloned());
+    labels
+}
+
+fn shown(labels: &BTreeMap<String, String>, kind: &str, value: f64) -> String {
+    let mut text = String::from("{ ");
+    for (name, value) in labels {
+        let (name, value) = (super::quote(name.as_bytes()), super::quote(value.as_bytes()));
+        let _ = write!(text, "label:<name:{name} value:{value} > ");
+    }
+    let _ = write!(text, "{kind}:<value:{} > }}", number(value));
+    text
+}
+
+/// A number as the text form of protobuf has it: the shortest digits, with an exponent where Go would.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if value.is_nan() || value.is_infinite() {
+        return value.to_string().to_lowercase();
+    }
+    if size == 0.0 || (1e-4..1e6).contains(&size) {
+        return value.to_string();
+    }
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) =
+        exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+    format!("{digits}e{sign}{exponent:0>2}")
+}
