@@ -20,6 +20,8 @@ pub fn verdict(server: &Server) -> Verdict {
 enum Arrival {
     Reports(Vec<Value>),
     Act(String, Value),
+    /// What a job of that group pushes; nothing deletes what it pushed before.
+    Push(String),
 }
 
 fn arrival() -> impl Strategy<Value = Arrival> {
@@ -31,7 +33,18 @@ fn arrival() -> impl Strategy<Value = Arrival> {
         let of = json!({"alias_of":{"server_group":"g","host":format!("h{old}")}});
         Arrival::Act(format!("/hosts/g/h{new}/alias"), of)
     });
+    let stacks = prop::collection::btree_map(0..3_u8, 0..3_u8, 0..3);
+    let run = prop::option::weighted(0.8, 0..144_i64);
+    let push = (stacks, run).prop_map(|(stacks, slot)| {
+        let line = |(stack, state)| format!("drift_stack_state{{stack=\"h{stack}\"}} {state}\n");
+        let states: String = stacks.into_iter().map(line).collect();
+        // Half hours, as for the reports.
+        let run = slot.map(|slot| 1_776_902_400 + slot * 1800);
+        let run = run.map(|run| format!("drift_detection_last_run_timestamp {run}\n"));
+        Arrival::Push(states + &run.unwrap_or_default())
+    });
     prop_oneof![
+        3 => push,
         8 => prop::collection::vec(report(), 1..6).prop_map(Arrival::Reports),
         1 => retire,
         1 => alias,
@@ -72,6 +85,11 @@ fn check(arrivals: &[Arrival]) -> Result<(), TestCaseError> {
         match arrival {
             Arrival::Reports(reports) => {
                 server.post("/status/cron?create=true", &json!(reports)).ok();
+            }
+            Arrival::Push(body) => {
+                let method = if body.is_empty() { "DELETE" } else { "POST" };
+                let pushed = server.send(method, "/metrics/job/g", &[], Some(body.as_bytes()));
+                prop_assert!([200, 202].contains(&pushed.status), "{}", pushed.text());
             }
             // Refused where it makes no sense.
             Arrival::Act(path, body) => {

@@ -319,3 +319,15 @@ fn a_renamed_host_keeps_one_timeline() {
     );
     assert_eq!(server.json("/history?kind=alias")["items"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn an_episode_that_late_reports_split_is_whole_as_of_before_them() {
+    let server = Server::start();
+    report(&server, "a", "out_of_sync", "2026-04-26T00:00:00Z", &["/x"]);
+    let review = "/reviews?from=2026-04-26T07:15:00Z&group_by=host";
+    let then = server.json(review);
+    assert_eq!(then["items"][0]["open_episodes"], 1);
+    report(&server, "a", "out_of_sync", "2026-04-26T04:00:00Z", &["/x"]);
+    report(&server, "a", "synced", "2026-04-26T00:30:00Z", &[]);
+    assert_eq!(server.json(&format!("{review}&as_of=1")), then);
+}

@@ -49,7 +49,8 @@ const STORED: &str = "SELECT g.value->>0, e.id, e.started_at, e.started_after, e
      (SELECT c.commit_sha FROM content c WHERE c.id = e.deployment_id) \
      FROM json_each($1) g CROSS JOIN episode e WHERE e.host_id = g.value->>1 \
      AND e.started_at <= g.value->>2 AND e.started_at < $3 AND e.started_at >= coalesce(\
-     (SELECT max(p.started_at) FROM episode p WHERE p.host_id = g.value->>1 AND p.started_at <= $2), $2)";
+     (SELECT max(p.started_at) FROM episode p WHERE p.host_id = g.value->>1 \
+     AND p.started_at <= min($2, g.value->>2)), $2)";
 const FILES: &str = "SELECT x.episode_id, f.paths FROM json_each($1) g \
      CROSS JOIN episode_files x ON x.episode_id = g.value JOIN file_set f ON f.id = x.file_set_id \
      WHERE x.seq <= $2";
