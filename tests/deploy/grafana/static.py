@@ -165,6 +165,20 @@ def provisioned_sources():
     return found
 
 
+SOURCE_KEYS = set("""apiVersion datasources name uid type access url jsonData auth_method allowedHosts
+customHealthCheckEnabled customHealthCheckUrl timeoutInSeconds secureJsonData bearerToken httpMethod
+timeInterval providers folder allowUiUpdates disableDeletion updateIntervalSeconds options path
+foldersFromFilesStructure""".split())
+
+
+def provisioning_problems():
+    """Grafana and the plugin ignore a key they do not know."""
+    for path in sorted((GRAFANA / "provisioning").rglob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        for key in sorted(set(re.findall(r"^[ -]*(\w+):", text, re.M)) - SOURCE_KEYS):
+            yield f"{path.name}: the key {key} is not known"
+
+
 def compose_problems():
     """The compose file sets what the data sources read, mounts what is there, and starts no more by default."""
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -188,6 +202,7 @@ def link_problems(dashboard, uids):
 
 def problems(boards):
     known, provisioned = known_metrics(), provisioned_sources()
+    yield from provisioning_problems()
     yield from (f"docker-compose.yml: {problem}" for problem in compose_problems())
     uids = {dashboard["uid"] for dashboard in boards.values()}
     for name, dashboard in boards.items():

@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import static  # noqa: E402
-from check import frame_problems  # noqa: E402
+from check import Check, check_metrics, frame_problems  # noqa: E402
 from grafana import ALL, Value, interpolate, interval, options_of, partition  # noqa: E402
 from infinity import FrameError, expand, frame_of, gjson, merge, path_of, pivot, query, rows_in, time_of  # noqa: E402
 
@@ -110,7 +110,8 @@ class Pages(unittest.TestCase):
         return query(target(columns, "items", **CURSOR), pages(*bodies), 0, 1)
 
     def test_pages_are_merged(self):
-        frame, paths = self.run_pages({"items": [{"a": 1}], "next_cursor": "x+/="}, {"items": [{"a": None}], "next_cursor": None})
+        frame, paths = self.run_pages({"items": [{"a": 1}], "next_cursor": "x+/="},
+                                      {"items": [{"a": None}], "next_cursor": None})
         self.assertEqual(frame["a"].values, [1, None])
         self.assertEqual(paths, ["/x", "/x?cursor=x%2B%2F%3D"])
 
@@ -238,6 +239,29 @@ class Dashboards(unittest.TestCase):
                            "going back": [row, dict(row, time="2026-04-26T09:00:00Z")]}.items():
             with self.subTest(what):
                 self.assertNotEqual(list(frame_problems(panel, made, frame_of(rows, made))), [])
+
+
+class Metrics(unittest.TestCase):
+    """The comparison with a server's own /metrics, against made-up ones."""
+
+    GOOD = ('gitops_reports_total{source="cron",result="stored"} 7\n'
+            'gitops_host_last_report_timestamp_seconds{server_group="g",host="h, \\"x\\"",source="cron"} 1777200000\n'
+            'gitops_host_drift_since_timestamp_seconds{server_group="g",host="h",environment=""} 1.7772e+09\n')
+
+    def failures(self, text, status=200, required=True):
+        server, check = type("Fake", (), {"fetch": lambda self, path: (status, text.encode())})(), Check()
+        check_metrics(check, static.dashboards(), server, required)
+        return check.failures
+
+    def test_what_dashboards_ask_for_must_be_there_with_its_labels(self):
+        self.assertEqual(self.failures(self.GOOD), [])
+        self.assertNotEqual(self.failures(""), [])
+        self.assertNotEqual(self.failures(self.GOOD.replace("gitops_reports_total", "gitops_reports")), [])
+        self.assertNotEqual(self.failures(self.GOOD.replace("result=", "outcome=")), [])
+
+    def test_a_server_without_metrics(self):
+        self.assertNotEqual(self.failures("", 404), [])
+        self.assertNotEqual(self.failures("", 500, required=False), [])
 
 
 if __name__ == "__main__":
