@@ -154,3 +154,8 @@ What would stop the server's first start is refused here.
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* A file's text as a block: empty lines stay empty. */}}
+{{- define "gitops-status-server.indented" -}}
+{{- regexReplaceAll (printf "(?m)^ {%d}$" .by) (nindent .by (trim .text)) "" -}}
+{{- end -}}
