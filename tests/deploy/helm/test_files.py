@@ -30,6 +30,15 @@ def check_files(test, rendered, rules, dashboards):
         json.loads(text)
 
 
+def infinity_uids(part):
+    """The uids of all Infinity data sources that a dashboard asks for."""
+    children = part if isinstance(part, list) else part.values() if isinstance(part, dict) else ()
+    if isinstance(part, dict) and part.get("type") == "yesoreyeram-infinity-datasource":
+        yield part.get("uid")
+    for child in children:
+        yield from infinity_uids(child)
+
+
 class Files(unittest.TestCase):
     def test_files_go_through_as_they_are(self):
         check_files(self, render(ALL), HERE / "files/rules.yaml", HERE / "files/dashboards")
@@ -40,6 +49,9 @@ class Files(unittest.TestCase):
         checked = subprocess.run([SYNC, "--check"], capture_output=True, text=True)
         self.assertEqual(checked.returncode, 0, checked.stderr)
         check_files(self, render(ALL, chart=CHART), CHART / "files/rules.yaml", CHART / "files/dashboards")
+        for path in (CHART / "files/dashboards").glob("*.json"):
+            asked = set(infinity_uids(json.loads(path.read_text("utf-8"))))
+            self.assertLessEqual(asked, {self.source()["uid"]}, path.name)
 
     def test_each_dashboard_is_found_by_the_sidecar(self):
         changes = {"labels": {"grafana_dashboard": "yes"}, "folder": "Drift: all", "folderAnnotation": "k8s-folder"}

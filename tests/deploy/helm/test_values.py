@@ -149,6 +149,20 @@ class Documented(unittest.TestCase):
         unknown = sorted(name for name in named if not any(covers(name, v) for v in values))
         self.assertEqual(unknown, [], "in the README, not in values.yaml")
 
+    def test_the_readmes_examples_render(self):
+        readme = (CHART / "README.md").read_text("utf-8")
+        examples = re.findall(r"^```yaml\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+        self.assertEqual(len(examples), 2)
+        for text in examples:
+            render(helm_python.values_from_yaml(text))
+        commands = re.findall(r"^ *helm upgrade(?:.*\\\n)*.*", readme, re.MULTILINE)
+        self.assertEqual(len(commands), 3)
+        for command in commands:
+            self.assertIn("deploy/helm/gitops-status-server", command)
+            options = re.findall(r"--set (\S+)", command)
+            self.assertTrue(options)
+            render(helm_python.parse_set_string(",".join(options)))
+
     def test_the_version_is_that_of_the_server(self):
         cargo = (CHART.parents[2] / "Cargo.toml").read_text("utf-8")
         version = re.search(r'^version = "(.*?)"', cargo, re.MULTILINE).group(1)
