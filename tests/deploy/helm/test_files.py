@@ -30,13 +30,13 @@ def check_files(test, rendered, rules, dashboards):
         json.loads(text)
 
 
-def infinity_uids(part):
-    """The uids of all Infinity data sources that a dashboard asks for."""
+def source_uids(part):
+    """Type and uid of every data source that a dashboard asks for."""
     children = part if isinstance(part, list) else part.values() if isinstance(part, dict) else ()
-    if isinstance(part, dict) and part.get("type") == "yesoreyeram-infinity-datasource":
-        yield part.get("uid")
+    if isinstance(part, dict) and part.get("type") in ("yesoreyeram-infinity-datasource", "prometheus"):
+        yield part["type"], part.get("uid")
     for child in children:
-        yield from infinity_uids(child)
+        yield from source_uids(child)
 
 
 class Files(unittest.TestCase):
@@ -50,8 +50,9 @@ class Files(unittest.TestCase):
         self.assertEqual(checked.returncode, 0, checked.stderr)
         check_files(self, render(ALL, chart=CHART), CHART / "files/rules.yaml", CHART / "files/dashboards")
         for path in (CHART / "files/dashboards").glob("*.json"):
-            asked = set(infinity_uids(json.loads(path.read_text("utf-8"))))
-            self.assertLessEqual(asked, {self.source()["uid"]}, path.name)
+            asked = set(source_uids(json.loads(path.read_text("utf-8"))))
+            given = {(s["type"], s["uid"]) for s in self.sources(prometheusUrl="http://prometheus:9090")}
+            self.assertLessEqual(asked, given, path.name)
 
     def test_each_dashboard_is_found_by_the_sidecar(self):
         changes = {"labels": {"grafana_dashboard": "yes"}, "folder": "Drift: all", "folderAnnotation": "k8s-folder"}
@@ -98,11 +99,14 @@ class Files(unittest.TestCase):
             with self.assertRaisesRegex(helm_python.HelmError, "big.json is too large"):
                 helm_python.Chart.load(chart).render(ALL, name="a", namespace="b")
 
-    def source(self, **values):
+    def sources(self, **values):
         secret = render({"grafana": {"datasource": {"enabled": True, **values}}}).one("Secret")
         self.assertEqual(secret["metadata"]["labels"]["grafana_datasource"], "1")
         (text,) = secret["stringData"].values()
-        (source,) = yaml.safe_load(text)["datasources"]
+        return yaml.safe_load(text)["datasources"]
+
+    def source(self, **values):
+        (source,) = self.sources(**values)
         return source
 
     def test_the_data_source_leads_to_the_service(self):
