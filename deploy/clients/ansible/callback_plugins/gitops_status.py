@@ -11,8 +11,6 @@ description:
     C(/status/cron) as C(synced), C(out_of_sync), C(failed) or C(unknown), with the files that would change.
   - C(synced) is said only of a host on which every play ran to its end and something was compared.
   - No diff and no file content leaves the machine; only paths and task names do.
-requirements:
-  - enable it in C(callbacks_enabled)
 options:
   server_url:
     description: Base URL of the server.
@@ -21,9 +19,7 @@ options:
     env: [{name: GITOPS_STATUS_SERVER_URL}]
     ini: [{section: gitops_status, key: server_url}]
   server_group:
-    description:
-      - The group under which hosts are shown. The host or group variable C(gitops_server_group) comes
-        first; without both it is the innermost inventory group of the host, the first by name.
+    description: The group of hosts without a variable C(gitops_server_group). Default is the innermost inventory group.
     type: str
     env: [{name: GITOPS_STATUS_SERVER_GROUP}]
     ini: [{section: gitops_status, key: server_group}]
@@ -35,28 +31,21 @@ options:
     description: Paths below this folder are reported without it, such as C(/etc/).
     type: str
     env: [{name: GITOPS_STATUS_CONFIG_ROOT}]
-    ini: [{section: gitops_status, key: config_root}]
   only_check_runs:
-    description:
-      - If false, runs without C(--check) report too, but only hosts on which tasks ran in check mode of their own.
+    description: If false, other runs report too, but only hosts on which tasks ran in check mode of their own.
     default: true
     type: bool
     env: [{name: GITOPS_STATUS_ONLY_CHECK_RUNS}]
-    ini: [{section: gitops_status, key: only_check_runs}]
   report_partial_runs:
-    description:
-      - If true, runs with C(--tags), C(--skip-tags), C(--start-at-task) or C(--step) report too, as if
-        the chosen tasks were all there are.
+    description: If true, runs with C(--tags), C(--skip-tags), C(--start-at-task) or C(--step) report too.
     default: false
     type: bool
     env: [{name: GITOPS_STATUS_PARTIAL_RUNS}]
-    ini: [{section: gitops_status, key: report_partial_runs}]
   accept_ignored_errors:
     description: If true, a task whose failure was ignored or rescued does not make its host C(unknown).
     default: false
     type: bool
     env: [{name: GITOPS_STATUS_ACCEPT_IGNORED_ERRORS}]
-    ini: [{section: gitops_status, key: accept_ignored_errors}]
   fatal:
     description: If true, ansible-playbook ends with exit code 1 when a report could not be delivered.
     default: false
@@ -67,7 +56,6 @@ options:
     description: For how many seconds the report is good. Without it the server decides.
     type: int
     env: [{name: GITOPS_STATUS_MAX_AGE}]
-    ini: [{section: gitops_status, key: max_age}]
   run_id:
     description: Number of the CI run.
     type: str
@@ -88,6 +76,7 @@ import uuid
 from datetime import datetime, timezone
 from urllib.error import HTTPError
 
+from ansible import constants as C
 from ansible import context
 from ansible.module_utils.urls import open_url
 from ansible.playbook.handler import Handler
@@ -185,9 +174,12 @@ class CallbackModule(CallbackBase):
         self._hosts = {}
         self._variables = None
         self._planned = set()
+        self._play = None
         self._expected = []
+        self._batch_size = 0
         self._seen = set()
-        self._troubled = False
+        self._stumbled = set()
+        self._all_stop = False
         self._check_run = False
 
     # ---- what happens during the run ----
@@ -199,16 +191,17 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_play_start(self, play):
         self._close_play()
         self._planned.discard(play._uuid)
+        self._play = play
         self._variables = play.get_variable_manager()
+        inventory = self._variables._inventory
         # All hosts of the play, also those of later batches of "serial".
-        self._expected = self._variables._inventory.get_hosts(play.hosts, ignore_restrictions=True)
+        self._expected = inventory.get_hosts(play.hosts, ignore_restrictions=True)
+        self._batch_size = len(inventory.get_hosts(play.hosts))
         for host in self._expected:
             self._hosts.setdefault(host.get_name(), HostRun(host))
 
     def v2_playbook_on_no_hosts_remaining(self):
-        """The play ends early: nobody has seen all of it."""
-        for host in self._expected:
-            self._hosts[host.get_name()].incomplete = True
+        self._all_stop = True
 
     def v2_runner_on_ok(self, result):
         self._record(result)
@@ -222,12 +215,12 @@ class CallbackModule(CallbackBase):
         if ignore_errors:
             run.ignored_task = name
         else:
-            self._troubled = True
             run.failed_task = name
+            self._stumble(result)
 
     def v2_runner_on_unreachable(self, result):
-        self._troubled = True
         self._run_of(result).unreachable = True
+        self._stumble(result)
 
     def v2_playbook_on_stats(self, stats):
         self._close_play()
@@ -254,13 +247,22 @@ class CallbackModule(CallbackBase):
         self._seen.add(host.get_name())
         return self._hosts.setdefault(host.get_name(), HostRun(host))
 
+    def _stumble(self, result):
+        """One failure may end the play for everybody."""
+        self._stumbled.add(result._host.get_name())
+        share = self._play.max_fail_percentage
+        if self._play.any_errors_fatal or result._task.any_errors_fatal:
+            self._all_stop = True
+        elif share is not None and len(self._stumbled) * 100 > float(share) * self._batch_size:
+            self._all_stop = True
+
     def _close_play(self):
-        """Hosts without a word in a play that went wrong have not seen all of it."""
-        if self._troubled:
-            for host in self._expected:
-                if host.get_name() not in self._seen:
-                    self._hosts[host.get_name()].incomplete = True
-        self._expected, self._seen, self._troubled = [], set(), False
+        """Who has not seen all of the play: everybody if it was stopped, or hosts without a word if it went wrong."""
+        for host in self._expected:
+            unheard = self._stumbled and host.get_name() not in self._seen
+            if self._all_stop or unheard:
+                self._hosts[host.get_name()].incomplete = True
+        self._expected, self._seen, self._stumbled, self._all_stop = [], set(), set(), False
 
     def _record(self, result, failed=False):
         run = self._run_of(result)
@@ -371,13 +373,17 @@ class CallbackModule(CallbackBase):
         problem, refused = self._deliver(reports)
         if problem is None:
             return True
-        self._display.warning(f"gitops-status: NOT delivered: {problem}")
+        self._warn(problem)
         others = [report for index, report in enumerate(reports) if index not in refused]
         if refused and others:
             problem, _ = self._deliver(others)
             if problem is not None:
-                self._display.warning(f"gitops-status: NOT delivered: {problem}")
+                self._warn(problem)
         return False
+
+    def _warn(self, problem):
+        """In one line, which Ansible's own warnings are not."""
+        self._display.display(f"[WARNING]: gitops-status: NOT delivered: {problem}", color=C.COLOR_WARN, stderr=True)
 
     def _deliver(self, reports):
         """Tries as long as trying again may help; gives what went wrong and the reports the server refused."""

@@ -1,0 +1,336 @@
+"""update-gitops-status.sh and drift-check.yml with a real ansible-playbook and a real server."""
+
+import itertools
+import json
+import re
+import unittest
+
+from harness import ANSIBLE, LOCAL, PLAYBOOK, PROBLEM_400, PROBLEM_503, SCRIPT, Case, clean_environment, run
+
+SHELLS = itertools.cycle((["sh"], ["sh", "-e"], ["bash", "--posix", "-eu"]))
+
+
+class ScriptCase(Case):
+    def check(self, machine, *arguments, name="lab", shell=None, inventory="lab,", playbook=PLAYBOOK, url=None, **extra):
+        environment = clean_environment(
+            GITOPS_STATUS_SERVER_URL=url or self.server.url, REPO_NAME="rsyslog", SERVER_NAME=name,
+            CONFIG_ROOT=str(machine.etc), DRIFT_PLAYBOOK=str(playbook), **extra)
+        command = [*(shell or next(SHELLS)), str(SCRIPT), "-i", inventory, *LOCAL,
+                   "-e", f"source_dir={machine.files}", *arguments]
+        return run(command, machine.folder, environment)
+
+    def assertReported(self, done, name, status, files=()):
+        self.assertEqual(done.returncode, 0, done.stdout)
+        row = self.server.row("rsyslog", name)
+        self.assertEqual((row["status"], sorted(row["changed_files"])), (status, sorted(files)), done.stdout)
+        self.assertReceipts(done.stdout)
+
+
+class Checks(ScriptCase):
+    def test_synced_then_one_edit_then_synced(self):
+        machine = self.machine()
+        before = machine.snapshot()
+        done = self.check(machine, name="one")
+        self.assertReported(done, "one", "synced")
+        for step in "1234":
+            self.assertIn(f"[{step}/4]", done.stdout)
+        machine.edit("rsyslog.d/30-lab.conf")
+        edited = machine.snapshot()
+        done = self.check(machine, "--diff", name="one")
+        self.assertReported(done, "one", "out_of_sync", ["rsyslog.d/30-lab.conf"])
+        self.assertNotIn("SECRET", done.stdout, "the log shows the content of a file")
+        self.assertEqual(machine.snapshot(), edited, "the check changed the machine")
+        (machine.etc / "rsyslog.d/30-lab.conf").write_bytes((machine.files / "rsyslog.d/30-lab.conf").read_bytes())
+        self.assertReported(self.check(machine, name="one"), "one", "synced")
+        self.assertEqual(set(before), set(machine.snapshot()))
+        self.assertEqual([entry["transition"] for entry in self.server.entries(host="one")],
+                         ["changed", "opened", "closed"])
+
+    def test_edited_mode_missing_and_extra(self):
+        machine = self.machine()
+        machine.edit("rsyslog.conf")
+        (machine.etc / "rsyslog.d/30-lab.conf").chmod(0o600)
+        (machine.etc / "rsyslog.d/sub/40-deep.conf").unlink()
+        machine.edit("rsyslog.d/99-by-hand.conf")
+        (machine.files / "rsyslog.d/.gitkeep").touch()
+        self.assertReported(self.check(machine, name="many"), "many", "out_of_sync", [
+            "rsyslog.conf", "rsyslog.d/30-lab.conf", "rsyslog.d/99-by-hand.conf", "rsyslog.d/sub/40-deep.conf"])
+
+    def test_the_folder_is_gone(self):
+        machine = self.machine("rsyslog.conf", "rsyslog.d/30-lab.conf")
+        (machine.etc / "rsyslog.d/30-lab.conf").unlink()
+        (machine.etc / "rsyslog.d").rmdir()
+        self.assertReported(self.check(machine, name="gone"), "gone", "out_of_sync", ["rsyslog.d/30-lab.conf"])
+
+    def test_another_service(self):
+        machine = self.machine("nginx/nginx.conf", "nginx/conf.d/site.conf")
+        machine.edit("nginx/conf.d/site.conf")
+        done = self.check(machine, "-e", "main_file=nginx/nginx.conf config_dir=nginx/conf.d", name="web")
+        self.assertReported(done, "web", "out_of_sync", ["nginx/conf.d/site.conf"])
+
+    def test_every_output_format_with_difficult_names(self):
+        names = ["rsyslog.d/a,b.conf", "rsyslog.d/two  blanks.conf", "rsyslog.d/ümläut €.conf",
+                 "rsyslog.d/it's \"quoted\".conf", "rsyslog.d/back\\slash.conf", "rsyslog.d/- #: dash.conf",
+                 "rsyslog.d/" + "long name with many blanks " * 6 + ".conf"]
+        machine = self.machine("rsyslog.conf", *names)
+        for name in names:
+            machine.edit(name)
+        formats = {
+            "default": {}, "yaml": {"ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"},
+            "minimal": {"ANSIBLE_STDOUT_CALLBACK": "minimal"}, "oneline": {"ANSIBLE_STDOUT_CALLBACK": "oneline"},
+            "colours": {"ANSIBLE_NOCOLOR": None, "ANSIBLE_FORCE_COLOR": "1"},
+            "verbose yaml colours": {"ANSIBLE_NOCOLOR": None, "ANSIBLE_FORCE_COLOR": "1",
+                                     "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_VERBOSITY": "2"}}
+        for number, (title, settings) in enumerate(formats.items()):
+            with self.subTest(title):
+                done = self.check(machine, name=f"format {number}", **settings)
+                self.assertReported(done, f"format {number}", "out_of_sync", names)
+                if "colours" in title:
+                    self.assertIn("\x1b[", done.stdout)
+
+    def test_names_of_servers_are_escaped(self):
+        name = "lab \"quoted\" \\ ü"
+        self.assertReported(self.check(self.machine(), name=name), name, "synced")
+
+
+class Unknown(ScriptCase):
+    """A check that did not run is never in sync."""
+
+    def assertUnknown(self, done, name):
+        self.assertReported(done, name, "unknown")
+
+    def test_unreachable(self):
+        done = self.check(self.machine(), "-e", "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1",
+                          name="unreachable")
+        self.assertIn("ended with 4", done.stdout)
+        self.assertUnknown(done, "unreachable")
+
+    def test_broken_playbooks(self):
+        machine = self.machine()
+        broken = {
+            "syntax": "- hosts: all\n  tasks: [\n",
+            "no hosts": "- hosts: nobody\n  tasks: [debug: {msg: SYNC_STATUS=SYNCED}]\n",
+            "silent": "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: fine}\n",
+            "title": "- hosts: all\n  gather_facts: false\n  tasks:\n    - {name: '\"SYNC_STATUS=SYNCED\"', debug: {msg: x}}\n",
+            "late": "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: SYNC_STATUS=SYNCED}\n    - fail:\n",
+            "word": "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: SYNC_STATUS=SYNCEDISH}\n",
+        }
+        for title, text in broken.items():
+            with self.subTest(title):
+                playbook = machine.folder / "broken.yml"
+                playbook.write_text(text, encoding="utf-8")
+                self.assertUnknown(self.check(machine, playbook=playbook, name=title), title)
+
+    def test_the_repository_is_not_there(self):
+        machine = self.machine()
+        done = self.check(machine, "-e", f"source_dir={machine.folder}/nothing", name="no repository")
+        self.assertUnknown(done, "no repository")
+
+    def test_ansible_is_not_installed(self):
+        machine = self.machine()
+        tools = machine.folder / "bin"
+        tools.mkdir()
+        (tools / "ansible-playbook").write_text("#!/no/such/interpreter\n", encoding="utf-8")
+        (tools / "ansible-playbook").chmod(0o755)
+        done = self.check(machine, name="no ansible", PATH=f"{tools}:{clean_environment()['PATH']}")
+        self.assertUnknown(done, "no ansible")
+
+    def test_several_hosts(self):
+        machine = self.machine()
+        other = self.machine()
+        other.edit("rsyslog.conf")
+        machine.edit("rsyslog.d/30-lab.conf")
+        inventory = machine.folder / "hosts.ini"
+        inventory.write_text(
+            f"a config_root={machine.etc}\nb config_root={other.etc}\n"
+            "c ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1\n", encoding="utf-8")
+        done = self.check(machine, inventory=str(inventory), name="drifted and unreachable")
+        row = self.server.row("rsyslog", "drifted and unreachable")
+        self.assertEqual((done.returncode, row["status"]), (0, "out_of_sync"), done.stdout)
+        self.assertEqual(sorted(row["changed_files"]), sorted([f"{other.etc}/rsyslog.conf", "rsyslog.d/30-lab.conf"]))
+        for one in (machine, other):
+            for name in ("rsyslog.conf", "rsyslog.d/30-lab.conf"):
+                one.edit(name, f"content of {name}\n")
+        self.assertReported(self.check(machine, "--limit", "a,b", inventory=str(inventory), name="both"), "both", "synced")
+        self.assertUnknown(self.check(machine, "--limit", "a,c", inventory=str(inventory), name="one unreachable"),
+                           "one unreachable")
+
+
+class Delivery(ScriptCase):
+    """Quick ones: ansible-playbook is a script that prints what a check prints."""
+
+    DRIFT = 'ok: [lab] => {\n    "msg": "DRIFTED_FILES=/etc/a.conf"\n}\nok: [lab] => {\n    "msg": "SYNC_STATUS=OUT_OF_SYNC"\n}\n'
+
+    def send(self, url=None, output=DRIFT, code=2, path=None, **extra):
+        machine = self.machine()
+        tools = machine.folder / "bin"
+        tools.mkdir()
+        (tools / "output").write_text(output, encoding="utf-8")
+        program = tools / "ansible-playbook"
+        program.write_text(f'#!/bin/sh\ncat "$(dirname "$0")/output"\nexit {code}\n', encoding="utf-8")
+        program.chmod(0o755)
+        extra = {"PATH": f"{tools}:{path or '/nowhere'}:{clean_environment()['PATH']}", "CONFIG_ROOT": None, "REPO_NAME": "rsyslog",
+                 "GITOPS_STATUS_SERVER_URL": url or self.server.url, "SERVER_NAME": "delivery",
+                 "TMPDIR": str(machine.folder), **extra}
+        done = run([*next(SHELLS), str(SCRIPT)], machine.folder, clean_environment(**extra))
+        self.assertEqual(list(machine.folder.glob("update-gitops-status.*")), [], "files are left behind")
+        return done
+
+    def test_the_body_is_that_of_v1(self):
+        stub = self.stub((200, {}, "{}"))
+        self.assertEqual(self.send(stub.url + "/").returncode, 0)
+        method, path, headers, body = stub.requests[0]
+        sent = json.loads(body)
+        self.assertRegex(sent.pop("last_check"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertEqual((method, path, headers["Content-Type"], sent), ("POST", "/api/status", "application/json", {
+            "repo": "rsyslog", "server": "delivery", "sync_status": "OUT_OF_SYNC", "drift_count": 1,
+            "files": [{"name": "a.conf"}]}))
+        self.assertNotIn("Authorization", headers)
+
+    def test_what_a_run_adds(self):
+        done = self.send(CI_PIPELINE_NUMBER="7", CI_PIPELINE_URL='http://ci/"7"', GITOPS_STATUS_MAX_AGE="600",
+                         SERVER_NAME="run", CI_REPO_NAME="from-ci", REPO_NAME=None)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        entry = self.server.entries(host="run")[0]
+        self.assertEqual((entry["server_group"], entry["run_id"], entry["run_url"], entry["max_age"]),
+                         ("from-ci", "7", 'http://ci/"7"', 600))
+
+    def test_the_token_is_sent_and_not_shown(self):
+        stub = self.stub((200, {}, "{}"))
+        done = self.send(stub.url, GITOPS_STATUS_TOKEN='s3cr"et\\')
+        self.assertEqual(stub.requests[0][2]["Authorization"], 'Bearer s3cr"et\\')
+        self.assertNotIn("s3cr", done.stdout)
+
+    def test_warnings_are_shown(self):
+        body = '{"report":{"id":"1","origin":"o","hash":"h"},"warnings":["one \\"quoted\\", word","two"]}'
+        done = self.send(self.stub((200, {}, body)).url)
+        self.assertIn("gitops-status receipt o 1 h\n    warning: one \"quoted\", word\n    warning: two\n", done.stdout)
+
+    def test_a_refusal_fails_at_once_with_the_servers_words(self):
+        stub = self.stub(PROBLEM_400)
+        done = self.send(stub.url)
+        self.assertEqual((done.returncode, len(stub.requests)), (1, 1), done.stdout)
+        self.assertIn('    server: is "too" long\n    - server: is "too" long\n    - repo: is odd\n', done.stdout)
+        self.assertIn("the check ran (OUT_OF_SYNC), but its report was not delivered", done.stdout)
+
+    def test_the_real_servers_refusal(self):
+        done = self.send(SERVER_NAME="x" * 300)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("    - server: ", done.stdout)
+
+    def test_a_page_instead_of_a_problem(self):
+        done = self.send(self.stub((404, {"Content-Type": "text/html"}, "<html>\nno such site</html>")).url)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no such site", done.stdout)
+
+    def test_busy_then_stored(self):
+        stub = self.stub(PROBLEM_503, (None, {}, ""), (200, {}, '{"report":{"id":"1","origin":"o","hash":"h"}}'))
+        done = self.send(stub.url)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual(len(stub.requests), 3)
+        self.assertEqual(len({(request[2]["Idempotency-Key"], request[3]) for request in stub.requests}), 1)
+        self.assertRegex(stub.requests[0][2]["Idempotency-Key"], r"^[A-Za-z0-9:-]{10,255}$")
+
+    def test_busy_for_ever_and_nobody_there(self):
+        stub = self.stub(PROBLEM_503)
+        done = self.send(stub.url, GITOPS_STATUS_ATTEMPTS="2")
+        self.assertEqual((done.returncode, len(stub.requests)), (1, 2), done.stdout)
+        self.assertIn("The database does not take writes", done.stdout)
+        done = self.send("http://user:hidden@127.0.0.1:1")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("attempt 3 of 3: no answer", done.stdout)
+        self.assertNotIn("hidden", done.stdout)
+
+    def test_the_same_report_again_is_stored_once(self):
+        machine = self.machine()
+        (machine.folder / "date").write_text("#!/bin/sh\necho 2026-04-26T10:30:00Z\n", encoding="utf-8")
+        (machine.folder / "date").chmod(0o755)
+        found = [self.assertReceipts(self.send(SERVER_NAME="twice", path=machine.folder).stdout) for _ in range(2)]
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(len(self.server.entries(host="twice")), 1)
+
+    def test_exit_code_of_a_drift(self):
+        self.assertEqual(self.send().returncode, 0)
+        self.assertEqual(self.send(FAIL_ON_DRIFT="true").returncode, 2)
+        done = self.send(FAIL_ON_DRIFT="true", output='ok: [a] => {"msg": "SYNC_STATUS=SYNCED"}\n', code=0)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_wrong_settings(self):
+        for name, value in {"SERVER_NAME": None, "REPO_NAME": "", "GITOPS_STATUS_MAX_AGE": "1h",
+                            "GITOPS_STATUS_ATTEMPTS": "0", "GITOPS_STATUS_TOKEN": "a\nb"}.items():
+            with self.subTest(name):
+                done = self.send(**{name: value})
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(name, done.stdout)
+                self.assertNotIn("[1/4]", done.stdout)
+
+    def test_markers_as_they_come(self):
+        escape = "\x1b[0;32m"
+        cases = [
+            ('"msg": "SYNC_STATUS=SYNCED"', 0, "SYNCED", []),
+            ('"msg": "SYNC_STATUS=SYNCED"', 2, "UNKNOWN", []),
+            ('"msg": "SYNC_STATUS=SYNCED"', 4, "UNKNOWN", []),
+            ('"msg": "SYNC_STATUS=UNKNOWN"', 0, "UNKNOWN", []),
+            ('"msg": "SYNC_STATUS=SYNCED"\na : ok=1 changed=0 unreachable=1 failed=0', 0, "UNKNOWN", []),
+            ('"msg": "SYNC_STATUS=SYNCED"\n"msg": "SYNC_STATUS=OUT_OF_SYNC"', 0, "OUT_OF_SYNC", []),
+            ('"msg": "SYNC_STATUS=SYNCED"\n"msg": "DRIFTED_FILES=/etc/a"', 0, "OUT_OF_SYNC", ["a"]),
+            ('"msg": "DRIFTED_FILES=/etc/a, /etc/b,/opt/c"', 4, "OUT_OF_SYNC", ["a", "b", "/opt/c"]),
+            ('"msg": "DRIFTED_FILES=/etc/a,/etc/b"\n"msg": "DRIFTED_FILES=/etc/b,/etc/c,d"', 2, "OUT_OF_SYNC", ["a", "b", "c,d"]),
+            ('"msg": ["DRIFTED_FILES=/etc/a", "SYNC_STATUS=OUT_OF_SYNC"]', 2, "OUT_OF_SYNC", ["a"]),
+            ('"msg": "DRIFTED_FILES=a,b/c"', 2, "OUT_OF_SYNC", ["a", "b/c"]),
+            ('"msg": "DRIFTED_FILES=/etc/\\u00fc \\t\\"\\\\"', 2, "OUT_OF_SYNC", ['ü \t"\\']),
+            (f'{escape}    "msg": "DRIFTED_FILES=/etc/a"\x1b[0m\r', 2, "OUT_OF_SYNC", ["a"]),
+            ("    msg: 'DRIFTED_FILES=/etc/it''s: \"a\\b\"'", 2, "OUT_OF_SYNC", ['it\'s: "a\\b"']),
+            ('    msg: "DRIFTED_FILES=/etc/\\xFC\\U0001F600\\_\\e\\\n        \\ b,/etc/c\n        d"', 2, "OUT_OF_SYNC",
+             ["ü😀\xa0\x1b b", "c d"]),
+            ("    msg:\n    - DRIFTED_FILES=/etc/a\n    - SYNC_STATUS=OUT_OF_SYNC", 2, "OUT_OF_SYNC", ["a"]),
+            (f"{escape}    msg: DRIFTED_FILES=/etc/a b\x1b[0m\n{escape}        c\x1b[0m", 2, "OUT_OF_SYNC", ["a b c"]),
+        ]
+        for number, (output, code, status, files) in enumerate(cases):
+            with self.subTest(output):
+                stub = self.stub((200, {}, "{}"))
+                done = self.send(stub.url, output=output + "\n", code=code)
+                self.assertEqual(done.returncode, 0, done.stdout)
+                body = json.loads(stub.requests[0][3])
+                self.assertEqual((body["sync_status"], body["drift_count"], [file["name"] for file in body["files"]]),
+                                 (status, len(files), files), f"case {number}: {done.stdout}")
+
+
+class Role(ScriptCase):
+    """report-pipeline.yml, the last tasks of a deployment."""
+
+    def play(self, *arguments, url=None, **extra):
+        machine = self.machine()
+        playbook = machine.folder / "deploy.yml"
+        playbook.write_text(
+            "- hosts: all\n  gather_facts: false\n  tasks:\n"
+            f"    - ansible.builtin.include_tasks: {ANSIBLE}/report-pipeline.yml\n", encoding="utf-8")
+        environment = clean_environment(GITOPS_STATUS_SERVER_URL=url or self.server.url, CI_COMMIT_SHA="abc123",
+                                        CI_COMMIT_BRANCH="", CI_REPO_NAME="rsyslog", **extra)
+        return run(["ansible-playbook", "-i", "web-01,web-02,", *LOCAL, *arguments, str(playbook)],
+                   machine.folder, environment)
+
+    def test_a_deployment(self):
+        done = self.play("-e", "gitops_server_group=web-prod gitops_environment=prod")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        row = self.server.row("web-prod", "web-02")
+        self.assertEqual((row["status"], row["commit_sha"], row["branch"], row["environment"], row["pipeline_status"]),
+                         ("synced", "abc123", None, "prod", "synced"))
+        lines = re.findall(r"gitops-status receipt \S+ \d+ [0-9a-f]{64}", done.stdout)
+        self.assertReceipts("\n".join(lines))
+        self.assertEqual(len(lines), 2)
+
+    def test_a_refusal(self):
+        done = self.play("-e", "gitops_server_group=web-prod gitops_status=broken", GITOPS_STATUS_TOKEN="s3cret")
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("must be one of synced", done.stdout)
+        self.assertNotIn("s3cret", done.stdout)
+
+    def test_nobody_there(self):
+        done = self.play("-e", "gitops_server_group=web-prod gitops_retry_delay=0", url="http://127.0.0.1:1")
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("was not delivered", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
