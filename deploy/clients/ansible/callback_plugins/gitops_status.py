@@ -7,29 +7,22 @@ name: gitops_status
 type: notification
 short_description: report drift seen in check mode to gitops-status-server
 description:
-  - In a run with C(--check), every host of the inventory that was checked is reported to
-    C(/status/cron) as C(synced), C(out_of_sync), C(failed) or C(unknown), with the files that would change.
+  - Reports every host of a C(--check) run to C(/status/cron), with the files that would change.
   - C(synced) is said only of a host on which every play ran to its end and something was compared.
   - No diff and no file content leaves the machine; only paths and task names do.
 options:
   server_url:
-    description: Base URL of the server.
+    description: Address of the server.
     default: http://gitops-status-server.observability-stack.svc.cluster.local:80
-    type: str
     env: [{name: GITOPS_STATUS_SERVER_URL}]
     ini: [{section: gitops_status, key: server_url}]
   server_group:
     description: The group of hosts without a variable C(gitops_server_group). Default is the innermost inventory group.
-    type: str
     env: [{name: GITOPS_STATUS_SERVER_GROUP}]
     ini: [{section: gitops_status, key: server_group}]
-  token:
-    description: Access token, sent as C(Authorization Bearer).
-    type: str
-    env: [{name: GITOPS_STATUS_TOKEN}]
+  token: {description: Access token., env: [{name: GITOPS_STATUS_TOKEN}]}
   config_root:
     description: Paths below this folder are reported without it, such as C(/etc/).
-    type: str
     env: [{name: GITOPS_STATUS_CONFIG_ROOT}]
   only_check_runs:
     description: If false, other runs report too, but only hosts on which tasks ran in check mode of their own.
@@ -56,18 +49,9 @@ options:
     description: For how many seconds the report is good. Without it the server decides.
     type: int
     env: [{name: GITOPS_STATUS_MAX_AGE}]
-  run_id:
-    description: Number of the CI run.
-    type: str
-    env: [{name: CI_PIPELINE_NUMBER}, {name: GITOPS_STATUS_RUN_ID}]
-  run_url:
-    description: Address of the CI run.
-    type: str
-    env: [{name: CI_PIPELINE_URL}, {name: GITOPS_STATUS_RUN_URL}]
-  commit_sha:
-    description: The commit that the hosts were compared with.
-    type: str
-    env: [{name: CI_COMMIT_SHA}, {name: GITOPS_STATUS_COMMIT_SHA}]
+  run_id: {description: Number of the CI run., env: [{name: CI_PIPELINE_NUMBER}, {name: GITOPS_STATUS_RUN_ID}]}
+  run_url: {description: Address of the CI run., env: [{name: CI_PIPELINE_URL}, {name: GITOPS_STATUS_RUN_URL}]}
+  commit_sha: {description: The commit compared with., env: [{name: CI_COMMIT_SHA}, {name: GITOPS_STATUS_COMMIT_SHA}]}
 """
 
 import json
@@ -101,9 +85,13 @@ def short_action(task):
     return action.rsplit(".", 1)[-1] if action.startswith(("ansible.builtin.", "ansible.legacy.")) else action
 
 
+def arguments_of(result):
+    return (result.get("invocation") or {}).get("module_args") or {}
+
+
 def path_of(result):
     """The file a result is about, or None."""
-    arguments = (result.get("invocation") or {}).get("module_args") or {}
+    arguments = arguments_of(result)
     for source in (result, arguments):
         for key in ("dest", "path"):
             path = source.get(key)
@@ -120,10 +108,9 @@ def path_of(result):
 def kind_of(action, result):
     """modified, missing, extra or mode, as far as the result tells; None if it does not.
 
-    Only the presence and the names of a diff's parts are looked at, never its text.
+    A diff's texts are compared with each other, and never kept.
     """
-    arguments = (result.get("invocation") or {}).get("module_args") or {}
-    if action == "file" and arguments.get("state") == "absent":
+    if action == "file" and arguments_of(result).get("state") == "absent":
         return "extra"
     diffs = result.get("diff") or []
     kinds = set()
@@ -329,9 +316,8 @@ class CallbackModule(CallbackBase):
             value = self.get_option(key)
             if value:
                 report[key] = value
-        named = ", ".join(path for path, _ in files[:10]) + (", …" if len(files) > 10 else "")
-        words = [f"gitops-status: {group}/{host} {status}", reason, named]
-        self._display.display(": ".join(word for word in words if word))
+        words = [f"gitops-status: {group}/{host} {status}", reason, ", ".join(path for path, _ in files[:10])]
+        self._display.display(": ".join(word for word in words if word) + (", …" if len(files) > 10 else ""))
         return report
 
     def _names(self, host):
@@ -376,9 +362,7 @@ class CallbackModule(CallbackBase):
         self._warn(problem)
         others = [report for index, report in enumerate(reports) if index not in refused]
         if refused and others:
-            problem, _ = self._deliver(others)
-            if problem is not None:
-                self._warn(problem)
+            self._send(others)
         return False
 
     def _warn(self, problem):
