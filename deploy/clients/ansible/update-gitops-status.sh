@@ -197,7 +197,6 @@ split_markers() {
 
 # SYNCED needs a check that ran to its end (exit code 0, nobody unreachable), at least one marker,
 # and no marker or file that says otherwise. A drift that was seen stays a drift, whatever broke later.
-# shellcheck disable=SC2034 # "reason" is read where the result is logged
 judge() {
   others=$(grep -c '^S ' "$work/markers") || true
   synced=$(grep -c '^S SYNCED$' "$work/markers") || true
@@ -258,7 +257,8 @@ curl_text() {
 # All that curl must know stands in a file of ours: arguments are visible in the process list.
 # The key is the same for all attempts, so that a repeated report is stored once.
 write_request() {
-  key=$(printf 'check-%s-%s-%s' "${CI_PIPELINE_NUMBER:-manual}" "$checked_at" "$(cksum <"$work/body")" | tr -c 'A-Za-z0-9:-' '-')
+  key=$(printf 'check-%s-%s-%s' "${CI_PIPELINE_NUMBER:-manual}" "$checked_at" "$(cksum <"$work/body")" |
+    tr -c 'A-Za-z0-9:-' '-')
   {
     printf 'url = "%s/api/status"\n' "$(curl_text "$url")"
     printf 'request = "POST"\n'

@@ -42,11 +42,7 @@ quoted() {
 
 # A text between the quotes of JSON, with \n for line ends.
 json_text() {
-  printf '%s' "$1" | LC_ALL=C tr '\001-\011\013-\037' ' ' | quoted_lines
-}
-
-quoted_lines() {
-  LC_ALL=C awk '
+  printf '%s' "$1" | LC_ALL=C tr '\001-\011\013-\037' ' ' | LC_ALL=C awk '
     {
       if (NR > 1) printf "\\n"
       for (i = 1; i <= length($0); i++) {
@@ -61,7 +57,7 @@ check_settings() {
   is_number "$attempts" && [ "$attempts" -gt 0 ] || die "PUSH_ATTEMPTS is not a number above 0: $attempts"
   is_number "$retry_delay" || die "PUSH_RETRY_DELAY is not a number of seconds: $retry_delay"
   case $url${SLACK_WEBHOOK:-}${GITOPS_STATUS_TOKEN:-} in
-    *[[:cntrl:]]*) die 'PUSHGATEWAY_URL, SLACK_WEBHOOK or GITOPS_STATUS_TOKEN has a line end or another control character' ;;
+    *[[:cntrl:]]*) die 'PUSHGATEWAY_URL, SLACK_WEBHOOK or GITOPS_STATUS_TOKEN has a control character' ;;
   esac
 }
 

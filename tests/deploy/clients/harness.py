@@ -142,8 +142,12 @@ class Machine:
         path.chmod(mode)
 
     def snapshot(self):
-        return {str(path): (path.read_bytes() if path.is_file() else None, path.lstat().st_mode, path.lstat().st_mtime_ns)
-                for path in sorted(self.etc.rglob("*"))}
+        """All that a change would show in."""
+        seen = {}
+        for path in sorted(self.etc.rglob("*")):
+            about = path.lstat()
+            seen[str(path)] = (path.read_bytes() if path.is_file() else None, about.st_mode, about.st_mtime_ns)
+        return seen
 
 
 def clean_environment(**extra):

@@ -13,7 +13,8 @@ class PluginCase(Case):
         machine = machine or self.machine()
         if playbook is None:
             playbook = machine.folder / "play.yml"
-            playbook.write_text(text.replace("ETC", str(machine.etc)).replace("FILES", str(machine.files)), encoding="utf-8")
+            text = text.replace("ETC", str(machine.etc)).replace("FILES", str(machine.files))
+            playbook.write_text(text, encoding="utf-8")
         hosts = machine.folder / "hosts.ini"
         hosts.write_text(inventory, encoding="utf-8")
         environment = clean_environment(
@@ -151,12 +152,17 @@ class Incomplete(PluginCase):
             done = self.play(text, self.inventory(f"share{share}", "a", "b"))
             self.assertEqual(self.statuses(f"share{share}"), {"a": status, "b": "failed"}, done.stdout)
 
-    def test_batches_and_plays_that_never_came(self):
+    def test_batches_that_never_came(self):
         text = COPY + COPY.replace("gather_facts: false", "gather_facts: false\n  serial: 1") + """
     - {name: Break, fail: , when: inventory_hostname == "b"}
-""" + COPY
+"""
         done = self.play(text, self.inventory("serial", "a", "b", "c"))
-        self.assertEqual(self.statuses("serial"), {"a": "unknown", "b": "failed", "c": "unknown"}, done.stdout)
+        self.assertEqual(self.statuses("serial"), {"a": "synced", "b": "failed", "c": "unknown"}, done.stdout)
+
+    def test_plays_that_never_came(self):
+        text = COPY + "\n- hosts: b\n  gather_facts: false\n  tasks: [fail: ]\n" + COPY
+        done = self.play(text, self.inventory("plays", "a", "b"))
+        self.assertEqual(self.statuses("plays"), {"a": "unknown", "b": "failed"}, done.stdout)
 
     def test_drift_seen_before_the_end_is_a_drift(self):
         text = COPY.replace("gather_facts: false", "gather_facts: false\n  any_errors_fatal: true") + """
@@ -216,7 +222,7 @@ class Delivery(PluginCase):
 
     def test_many_hosts(self):
         hosts = [f"h{number:04}" for number in range(1100)]
-        text = "- hosts: one\n  gather_facts: false\n  tasks: [ping: ]\n- hosts: all\n  gather_facts: false\n  tasks: []\n"
+        text = "- hosts: one\n  gather_facts: false\n  tasks: [ping: ]\n- {hosts: all, gather_facts: false}\n"
         stub = self.stub((200, {}, '{"reports":[],"warnings":["odd"]}'))
         inventory = "[one]\nh0000 ansible_connection=local\n" + self.inventory("many", *hosts)
         done = self.play(text, inventory, url=stub.url, GITOPS_STATUS_TOKEN="s3cret")

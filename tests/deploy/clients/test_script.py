@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 import unittest
 
 from harness import ANSIBLE, LOCAL, PLAYBOOK, PROBLEM_400, PROBLEM_503, SCRIPT, Case, clean_environment, run
@@ -11,11 +12,11 @@ SHELLS = itertools.cycle((["sh"], ["sh", "-e"], ["bash", "--posix", "-eu"]))
 
 
 class ScriptCase(Case):
-    def check(self, machine, *arguments, name="lab", shell=None, inventory="lab,", playbook=PLAYBOOK, url=None, **extra):
+    def check(self, machine, *arguments, name="lab", inventory="lab,", playbook=PLAYBOOK, **extra):
         environment = clean_environment(
-            GITOPS_STATUS_SERVER_URL=url or self.server.url, REPO_NAME="rsyslog", SERVER_NAME=name,
+            GITOPS_STATUS_SERVER_URL=self.server.url, REPO_NAME="rsyslog", SERVER_NAME=name,
             CONFIG_ROOT=str(machine.etc), DRIFT_PLAYBOOK=str(playbook), **extra)
-        command = [*(shell or next(SHELLS)), str(SCRIPT), "-i", inventory, *LOCAL,
+        command = [*next(SHELLS), str(SCRIPT), "-i", inventory, *LOCAL,
                    "-e", f"source_dir={machine.files}", *arguments]
         return run(command, machine.folder, environment)
 
@@ -65,6 +66,7 @@ class Checks(ScriptCase):
     def test_another_service(self):
         machine = self.machine("nginx/nginx.conf", "nginx/conf.d/site.conf")
         machine.edit("nginx/conf.d/site.conf")
+        (machine.files / "nginx/nginx.conf").chmod(0o600)  # how it was checked out says nothing
         done = self.check(machine, "-e", "main_file=nginx/nginx.conf config_dir=nginx/conf.d", name="web")
         self.assertReported(done, "web", "out_of_sync", ["nginx/conf.d/site.conf"])
 
@@ -107,13 +109,14 @@ class Unknown(ScriptCase):
 
     def test_broken_playbooks(self):
         machine = self.machine()
+        tasks = "- hosts: all\n  gather_facts: false\n  tasks:\n"
         broken = {
             "syntax": "- hosts: all\n  tasks: [\n",
             "no hosts": "- hosts: nobody\n  tasks: [debug: {msg: SYNC_STATUS=SYNCED}]\n",
-            "silent": "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: fine}\n",
-            "title": "- hosts: all\n  gather_facts: false\n  tasks:\n    - {name: '\"SYNC_STATUS=SYNCED\"', debug: {msg: x}}\n",
-            "late": "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: SYNC_STATUS=SYNCED}\n    - fail:\n",
-            "word": "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: SYNC_STATUS=SYNCEDISH}\n",
+            "silent": tasks + "    - debug: {msg: fine}\n",
+            "title": tasks + "    - {name: '\"SYNC_STATUS=SYNCED\"', debug: {msg: x}}\n",
+            "late": tasks + "    - debug: {msg: SYNC_STATUS=SYNCED}\n    - fail:\n",
+            "word": tasks + "    - debug: {msg: SYNC_STATUS=SYNCEDISH}\n",
         }
         for title, text in broken.items():
             with self.subTest(title):
@@ -151,15 +154,17 @@ class Unknown(ScriptCase):
         for one in (machine, other):
             for name in ("rsyslog.conf", "rsyslog.d/30-lab.conf"):
                 one.edit(name, f"content of {name}\n")
-        self.assertReported(self.check(machine, "--limit", "a,b", inventory=str(inventory), name="both"), "both", "synced")
-        self.assertUnknown(self.check(machine, "--limit", "a,c", inventory=str(inventory), name="one unreachable"),
-                           "one unreachable")
+        done = self.check(machine, "--limit", "a,b", inventory=str(inventory), name="both")
+        self.assertReported(done, "both", "synced")
+        done = self.check(machine, "--limit", "a,c", inventory=str(inventory), name="one unreachable")
+        self.assertUnknown(done, "one unreachable")
 
 
 class Delivery(ScriptCase):
     """Quick ones: ansible-playbook is a script that prints what a check prints."""
 
-    DRIFT = 'ok: [lab] => {\n    "msg": "DRIFTED_FILES=/etc/a.conf"\n}\nok: [lab] => {\n    "msg": "SYNC_STATUS=OUT_OF_SYNC"\n}\n'
+    DRIFT = ('ok: [lab] => {\n    "msg": "DRIFTED_FILES=/etc/a.conf"\n}\n'
+             'ok: [lab] => {\n    "msg": "SYNC_STATUS=OUT_OF_SYNC"\n}\n')
 
     def send(self, url=None, output=DRIFT, code=2, path=None, **extra):
         machine = self.machine()
@@ -169,9 +174,9 @@ class Delivery(ScriptCase):
         program = tools / "ansible-playbook"
         program.write_text(f'#!/bin/sh\ncat "$(dirname "$0")/output"\nexit {code}\n', encoding="utf-8")
         program.chmod(0o755)
-        extra = {"PATH": f"{tools}:{path or '/nowhere'}:{clean_environment()['PATH']}", "CONFIG_ROOT": None, "REPO_NAME": "rsyslog",
-                 "GITOPS_STATUS_SERVER_URL": url or self.server.url, "SERVER_NAME": "delivery",
-                 "TMPDIR": str(machine.folder), **extra}
+        extra = {"PATH": f"{tools}:{path or tools}:{clean_environment()['PATH']}", "CONFIG_ROOT": None,
+                 "REPO_NAME": "rsyslog", "GITOPS_STATUS_SERVER_URL": url or self.server.url,
+                 "SERVER_NAME": "delivery", "TMPDIR": str(machine.folder), **extra}
         done = run([*next(SHELLS), str(SCRIPT)], machine.folder, clean_environment(**extra))
         self.assertEqual(list(machine.folder.glob("update-gitops-status.*")), [], "files are left behind")
         return done
@@ -197,7 +202,11 @@ class Delivery(ScriptCase):
 
     def test_the_token_is_sent_and_not_shown(self):
         stub = self.stub((200, {}, "{}"))
-        done = self.send(stub.url, GITOPS_STATUS_TOKEN='s3cr"et\\')
+        spy = self.machine().folder
+        (spy / "curl").write_text(f'#!/bin/sh\nprintf "%s " "$@" >>{spy}/arguments\nexec {shutil.which("curl")} "$@"\n')
+        (spy / "curl").chmod(0o755)
+        done = self.send(stub.url, path=spy, GITOPS_STATUS_TOKEN='s3cr"et\\')
+        self.assertRegex((spy / "arguments").read_text(), r"^--config \S+/request $")
         self.assertEqual(stub.requests[0][2]["Authorization"], 'Bearer s3cr"et\\')
         self.assertNotIn("s3cr", done.stdout)
 
@@ -275,7 +284,8 @@ class Delivery(ScriptCase):
             ('"msg": "SYNC_STATUS=SYNCED"\n"msg": "SYNC_STATUS=OUT_OF_SYNC"', 0, "OUT_OF_SYNC", []),
             ('"msg": "SYNC_STATUS=SYNCED"\n"msg": "DRIFTED_FILES=/etc/a"', 0, "OUT_OF_SYNC", ["a"]),
             ('"msg": "DRIFTED_FILES=/etc/a, /etc/b,/opt/c"', 4, "OUT_OF_SYNC", ["a", "b", "/opt/c"]),
-            ('"msg": "DRIFTED_FILES=/etc/a,/etc/b"\n"msg": "DRIFTED_FILES=/etc/b,/etc/c,d"', 2, "OUT_OF_SYNC", ["a", "b", "c,d"]),
+            ('"msg": "DRIFTED_FILES=/etc/a,/etc/b"\n"msg": "DRIFTED_FILES=/etc/b,/etc/c,d"', 2, "OUT_OF_SYNC",
+             ["a", "b", "c,d"]),
             ('"msg": ["DRIFTED_FILES=/etc/a", "SYNC_STATUS=OUT_OF_SYNC"]', 2, "OUT_OF_SYNC", ["a"]),
             ('"msg": "DRIFTED_FILES=a,b/c"', 2, "OUT_OF_SYNC", ["a", "b/c"]),
             ('"msg": "DRIFTED_FILES=/etc/\\u00fc \\t\\"\\\\"', 2, "OUT_OF_SYNC", ['ü \t"\\']),

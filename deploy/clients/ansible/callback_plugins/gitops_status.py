@@ -12,7 +12,6 @@ description:
   - No diff and no file content leaves the machine; only paths and task names do.
 options:
   server_url:
-    description: Address of the server.
     default: http://gitops-status-server.observability-stack.svc.cluster.local:80
     env: [{name: GITOPS_STATUS_SERVER_URL}]
     ini: [{section: gitops_status, key: server_url}]
@@ -166,6 +165,7 @@ class CallbackModule(CallbackBase):
         self._batch_size = 0
         self._seen = set()
         self._stumbled = set()
+        self._troubled = False
         self._all_stop = False
         self._check_run = False
 
@@ -176,9 +176,11 @@ class CallbackModule(CallbackBase):
         self._planned.update(play._uuid for play in playbook.get_plays())
 
     def v2_playbook_on_play_start(self, play):
-        self._close_play()
+        # With "serial", a play starts again for each batch.
+        if self._play is None or play._uuid != self._play._uuid:
+            self._close_play()
         self._planned.discard(play._uuid)
-        self._play = play
+        self._play, self._stumbled = play, set()
         self._variables = play.get_variable_manager()
         inventory = self._variables._inventory
         # All hosts of the play, also those of later batches of "serial".
@@ -236,6 +238,7 @@ class CallbackModule(CallbackBase):
 
     def _stumble(self, result):
         """One failure may end the play for everybody."""
+        self._troubled = True
         self._stumbled.add(result._host.get_name())
         share = self._play.max_fail_percentage
         if self._play.any_errors_fatal or result._task.any_errors_fatal:
@@ -246,10 +249,10 @@ class CallbackModule(CallbackBase):
     def _close_play(self):
         """Who has not seen all of the play: everybody if it was stopped, or hosts without a word if it went wrong."""
         for host in self._expected:
-            unheard = self._stumbled and host.get_name() not in self._seen
+            unheard = self._troubled and host.get_name() not in self._seen
             if self._all_stop or unheard:
                 self._hosts[host.get_name()].incomplete = True
-        self._expected, self._seen, self._stumbled, self._all_stop = [], set(), set(), False
+        self._expected, self._seen, self._troubled, self._all_stop = [], set(), False, False
 
     def _record(self, result, failed=False):
         run = self._run_of(result)
@@ -316,8 +319,8 @@ class CallbackModule(CallbackBase):
             value = self.get_option(key)
             if value:
                 report[key] = value
-        words = [f"gitops-status: {group}/{host} {status}", reason, ", ".join(path for path, _ in files[:10])]
-        self._display.display(": ".join(word for word in words if word) + (", …" if len(files) > 10 else ""))
+        words = ["gitops-status", f"{group}/{host} {status}", reason, ", ".join(path for path, _ in files[:10])]
+        self._display.display(": ".join(word for word in words if word))
         return report
 
     def _names(self, host):
@@ -336,10 +339,7 @@ class CallbackModule(CallbackBase):
         return group, said("gitops_host") or host.get_name()
 
     def _send_all(self, reports):
-        delivered = True
-        for chunk in self._chunks(reports):
-            delivered = self._send(chunk) and delivered
-        return delivered
+        return all([self._send(chunk) for chunk in self._chunks(reports)])
 
     @staticmethod
     def _chunks(reports):
@@ -351,8 +351,7 @@ class CallbackModule(CallbackBase):
                 chunk, size = [], 0
             chunk.append(report)
             size += weight
-        if chunk:
-            yield chunk
+        yield chunk
 
     def _send(self, reports):
         """Sends one array; where the server refuses some of its reports, the others once more without them."""
