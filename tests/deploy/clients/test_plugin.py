@@ -209,6 +209,12 @@ class Incomplete(PluginCase):
 
 
 class Delivery(PluginCase):
+    def test_the_options_are_documented(self):
+        done = run(["ansible-doc", "-t", "callback", "gitops_status"], ANSIBLE,
+                   clean_environment(ANSIBLE_CALLBACK_PLUGINS=str(ANSIBLE / "callback_plugins")))
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("GITOPS_STATUS_FATAL", done.stdout)
+
     def test_groups_and_names(self):
         inventory = (
             "[web]\nplain ansible_connection=local\n"

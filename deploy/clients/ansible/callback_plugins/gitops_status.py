@@ -12,6 +12,7 @@ description:
   - No diff and no file content leaves the machine; only paths and task names do.
 options:
   server_url:
+    description: Address of the server.
     default: http://gitops-status-server.observability-stack.svc.cluster.local:80
     env: [{name: GITOPS_STATUS_SERVER_URL}]
     ini: [{section: gitops_status, key: server_url}]
@@ -45,9 +46,7 @@ options:
     env: [{name: GITOPS_STATUS_FATAL}]
     ini: [{section: gitops_status, key: fatal}]
   max_age:
-    description: For how many seconds the report is good. Without it the server decides.
-    type: int
-    env: [{name: GITOPS_STATUS_MAX_AGE}]
+    {description: For how many seconds the report is good., type: int, env: [{name: GITOPS_STATUS_MAX_AGE}]}
   run_id: {description: Number of the CI run., env: [{name: CI_PIPELINE_NUMBER}, {name: GITOPS_STATUS_RUN_ID}]}
   run_url: {description: Address of the CI run., env: [{name: CI_PIPELINE_URL}, {name: GITOPS_STATUS_RUN_URL}]}
   commit_sha: {description: The commit compared with., env: [{name: CI_COMMIT_SHA}, {name: GITOPS_STATUS_COMMIT_SHA}]}
