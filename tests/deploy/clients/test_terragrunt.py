@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import time
 import urllib.error
@@ -168,3 +169,20 @@ class RealServer(TerragruntCase):
         statuses = {row["host"]: row["status"] for row in self.server.get("/status/drift-detection")}
         self.assertEqual(statuses, {"vpc": "synced", "dns": "synced", "db": "unknown"})
         self.assertNotIn("drift_stack_first_seen{", self.server.text("/metrics"))
+
+    def test_the_job_as_it_was_measures_a_real_age(self):
+        """Nothing is changed in it but the host name."""
+        self.stack("vpc", 2)
+        self.stack("dns", 0)
+        # As if it had run a hundred hours ago.
+        then = int(time.time()) - 100 * 3600
+        body = f'drift_stack_state{{stack="vpc"}} 1\ndrift_detection_last_run_timestamp {then}\n'
+        request = urllib.request.Request(self.server.url + "/metrics/job/drift-detection", data=body.encode())
+        urllib.request.urlopen(request, timeout=5).close()
+        old = pathlib.Path(__file__).with_name("old-terragrunt-job.sh")
+        done = run(["bash", str(old)], self.folder,
+                   clean_environment(**self.environment, PUSHGATEWAY_URL=self.server.url))
+        self.assertEqual(done.stdout, "vpc has drifted for 100 h\n1 drifted, 1 clean, 0 errors\n")
+        shown = self.samples(self.server.text("/metrics"))
+        self.assertEqual(shown['drift_stack_age_hours{stack="vpc"}'], "100")
+        self.assertEqual(shown['drift_stack_state{stack="dns"}'], "0")
