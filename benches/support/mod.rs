@@ -6,6 +6,7 @@ pub mod history;
 pub mod ingest;
 pub mod load;
 pub mod review;
+pub mod scrape;
 pub mod server;
 pub mod size;
 pub mod start;

@@ -15,6 +15,7 @@ pub async fn index(request: HttpRequest, state: web::Data<AppState>) -> HttpResp
         ("documentation", "/swagger-ui/"),
         ("health", "/health"),
         ("history", "/history"),
+        ("metrics", "/metrics"),
         ("openapi", "/api-docs/openapi.json"),
         ("ready", "/ready"),
         ("rejections", "/rejections"),
