@@ -13,16 +13,16 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatusRow<'a> {
     /// Of the newest pipeline report.
-    #[schema(example = "gitops-for-servers")]
+    #[schema(required, example = "gitops-for-servers")]
     pub project_name: Option<&'a str>,
     /// Of the newest pipeline report; the group for a host known only from v1 clients.
-    #[schema(example = "rsyslog")]
+    #[schema(required, example = "rsyslog")]
     pub repo_name: Option<&'a str>,
     #[schema(example = "rsyslog-prod")]
     pub server_group: &'a str,
-    #[schema(example = "rsyslog")]
+    #[schema(required, example = "rsyslog")]
     pub server_type: Option<&'a str>,
-    #[schema(example = "prod")]
+    #[schema(required, example = "prod")]
     pub environment: Option<&'a str>,
     #[schema(example = "rsyslog-01")]
     pub host: &'a str,
@@ -35,20 +35,20 @@ pub struct StatusRow<'a> {
     #[schema(example = json!([]))]
     pub changed_files: Vec<&'a str>,
     /// passed, failed or skipped.
-    #[schema(value_type = Option<String>, example = "passed")]
+    #[schema(required, value_type = Option<String>, example = "passed")]
     pub validation_status: Option<ValidationStatus>,
-    #[schema(example = "rsyslog syntax validation passed")]
+    #[schema(required, example = "rsyslog syntax validation passed")]
     pub validation_message: Option<&'a str>,
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
+    #[schema(required, value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
     pub last_pipeline_run: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T10:32:00Z")]
+    #[schema(required, value_type = Option<String>, format = DateTime, example = "2026-04-26T10:32:00Z")]
     pub last_cron_check: Option<Timestamp>,
     /// The deployed commit.
-    #[schema(example = "abc1234567890")]
+    #[schema(required, example = "abc1234567890")]
     pub commit_sha: Option<&'a str>,
-    #[schema(example = "master")]
+    #[schema(required, example = "master")]
     pub branch: Option<&'a str>,
-    #[schema(example = "woodpecker")]
+    #[schema(required, example = "woodpecker")]
     pub updated_by: Option<&'a str>,
     /// Time of the newest report.
     #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
@@ -60,10 +60,10 @@ pub struct StatusRow<'a> {
     #[schema(example = "")]
     pub changed_files_text: String,
     /// First report of the open drift.
-    #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
+    #[schema(required, value_type = Option<String>, format = DateTime, example = json!(null))]
     pub drift_since: Option<Timestamp>,
     /// Seconds since then, cut to whole minutes.
-    #[schema(example = json!(null))]
+    #[schema(required, example = json!(null))]
     pub drift_age_seconds: Option<i64>,
     /// Time of the newest report of any source.
     #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
@@ -72,16 +72,16 @@ pub struct StatusRow<'a> {
     #[schema(example = 0)]
     pub stale: u8,
     /// The newest status said by a pipeline or an import.
-    #[schema(value_type = Option<String>, example = "synced")]
+    #[schema(required, value_type = Option<String>, example = "synced")]
     pub pipeline_status: Option<Status>,
     /// The newest status said by a check.
-    #[schema(value_type = Option<String>, example = "synced")]
+    #[schema(required, value_type = Option<String>, example = "synced")]
     pub cron_status: Option<Status>,
     /// The commit the newest check measured against.
-    #[schema(example = "abc1234567890")]
+    #[schema(required, example = "abc1234567890")]
     pub checked_commit_sha: Option<&'a str>,
     /// Of the newest report.
-    #[schema(example = "https://ci.example.org/repos/7/pipeline/42")]
+    #[schema(required, example = "https://ci.example.org/repos/7/pipeline/42")]
     pub run_url: Option<&'a str>,
     /// `name=value`, joined by a comma and a blank; empty without labels.
     #[schema(example = "team=logging")]
@@ -158,7 +158,7 @@ pub struct ReportReceipt<'a> {
     #[schema(example = "changed")]
     pub transition: &'static str,
     /// Start of the drift that is open now.
-    #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
+    #[schema(required, value_type = Option<String>, format = DateTime, example = json!(null))]
     pub drift_since: Option<Timestamp>,
 }
 
@@ -237,7 +237,7 @@ pub struct V1Status<'a> {
     #[schema(example = 1)]
     pub drift_count: usize,
     pub files: Vec<V1File<'a>>,
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
+    #[schema(required, value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
     pub last_check: Option<Timestamp>,
 }
 
@@ -347,9 +347,9 @@ pub struct RejectionRow {
     #[schema(value_type = String, example = "cron")]
     pub source: Source,
     /// As far as it could be read.
-    #[schema(example = "rsyslog-prod")]
+    #[schema(required, example = "rsyslog-prod")]
     pub server_group: Option<String>,
-    #[schema(example = "rsyslog-1")]
+    #[schema(required, example = "rsyslog-1")]
     pub host: Option<String>,
     /// The status it was answered with, and why.
     #[schema(example = "404: There is no host \"rsyslog-1\" in group \"rsyslog-prod\"")]

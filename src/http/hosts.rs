@@ -20,6 +20,7 @@ pub struct ActAnswer<'a> {
     #[schema(example = "rsyslog-prod/rsyslog-01 is retired")]
     message: String,
     /// The host's row after it; null for a retired one.
+    #[schema(required)]
     status: Option<StatusRow<'a>>,
     report: ReportReceipt<'a>,
     /// What was repaired or ignored.

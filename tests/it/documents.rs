@@ -158,6 +158,20 @@ fn answers_have_exactly_the_documented_keys() {
 }
 
 #[test]
+fn keys_that_are_always_there_are_required() {
+    let document = document();
+    // Bodies that clients send, and the few objects whose keys may be left out.
+    let open = ["PipelineReport", "CronReport", "V1Report", "FileObject", "RetireBody"];
+    let open = [&open[..], &["Problem", "FieldProblem"]].concat();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let Some(properties) = schema["properties"].as_object() else { continue };
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let optional = properties.keys().filter(|key| !required.contains(&json!(key)));
+        assert_eq!(optional.count() > 0, open.contains(&name.as_str()), "{name}");
+    }
+}
+
+#[test]
 fn the_documented_request_examples_are_taken() {
     let (pushes, others): (Vec<_>, Vec<_>) =
         operations(&document()).into_iter().partition(|(path, ..)| path.starts_with("/metrics"));

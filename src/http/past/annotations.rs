@@ -20,7 +20,7 @@ pub struct Annotation {
     pub time: Timestamp,
     /// Null while the drift is open.
     #[serde(rename = "timeEnd")]
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T11:02:00Z")]
+    #[schema(required, value_type = Option<String>, format = DateTime, example = "2026-04-26T11:02:00Z")]
     pub time_end: Option<Timestamp>,
     #[schema(example = "Drift: rsyslog-prod/rsyslog-01")]
     pub title: String,

@@ -39,10 +39,10 @@ pub struct EpisodeItem<'a> {
     #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
     pub started_at: Timestamp,
     /// The last synced report before it.
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
+    #[schema(required, value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
     pub started_after: Option<Timestamp>,
     /// The first synced report (or the retirement); null while it is open.
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T11:02:00Z")]
+    #[schema(required, value_type = Option<String>, format = DateTime, example = "2026-04-26T11:02:00Z")]
     pub ended_at: Option<Timestamp>,
     /// The last drifted report.
     #[schema(value_type = String, format = DateTime, example = "2026-04-26T11:00:00Z")]
@@ -54,7 +54,7 @@ pub struct EpisodeItem<'a> {
     #[schema(value_type = f64, example = 1680)]
     pub duration_min_seconds: Seconds,
     /// It lasted so long at most: between the synced reports around it; null where one is missing.
-    #[schema(value_type = Option<f64>, example = 1920)]
+    #[schema(required, value_type = Option<f64>, example = 1920)]
     pub duration_max_seconds: Option<Seconds>,
     /// How much of it was measured as drifted.
     #[schema(value_type = f64, example = 1800)]
@@ -70,10 +70,10 @@ pub struct EpisodeItem<'a> {
     #[schema(example = 15)]
     pub reports: u64,
     /// What ended it: pipeline, cron, legacy, pushgateway, import, or retire; null while it is open.
-    #[schema(example = "pipeline")]
+    #[schema(required, example = "pipeline")]
     pub closed_by: Option<&'static str>,
     /// The commit that was deployed when it ended.
-    #[schema(example = "abc1234567890")]
+    #[schema(required, example = "abc1234567890")]
     pub commit_sha: Option<&'a str>,
 }
 

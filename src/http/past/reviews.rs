@@ -104,7 +104,7 @@ impl ReviewData {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Review {
     /// The calendar period; null for `from` and `to`.
-    #[schema(example = "2026-Q3")]
+    #[schema(required, example = "2026-Q3")]
     pub period: Option<String>,
     /// The first instant, inclusive.
     #[schema(value_type = String, format = DateTime, example = "2026-07-01T00:00:00Z")]

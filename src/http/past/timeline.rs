@@ -33,7 +33,7 @@ pub struct TimelineItem<'a> {
     #[schema(value_type = String, format = DateTime, example = "2026-04-26T10:32:00Z")]
     pub time: Timestamp,
     /// The end, clipped to `to`; null while it goes on.
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-04-26T11:02:00Z")]
+    #[schema(required, value_type = Option<String>, format = DateTime, example = "2026-04-26T11:02:00Z")]
     pub end: Option<Timestamp>,
     /// Up to now, or to `to`.
     #[schema(value_type = f64, example = 1800)]
@@ -45,10 +45,10 @@ pub struct TimelineItem<'a> {
     #[schema(example = 1)]
     pub status_code: i64,
     /// Null while not measured.
-    #[schema(example = 2)]
+    #[schema(required, example = 2)]
     pub changed_files_count: Option<usize>,
     /// Sorted distinct paths joined by `, `; null while not measured.
-    #[schema(example = "rsyslog.conf, rsyslog.d/30-lab.conf")]
+    #[schema(required, example = "rsyslog.conf, rsyslog.d/30-lab.conf")]
     pub changed_files_text: Option<String>,
     /// Reports with a time in it.
     #[schema(example = 15)]
