@@ -131,7 +131,7 @@ async fn push(
     }
 }
 
-/// Records what is history of a push; `body` is what an Idempotency-Key belongs to.
+/// Records what is history of a push. An Idempotency-Key belongs to its method, path and body.
 async fn record(
     request: &HttpRequest,
     state: &AppState,
@@ -143,7 +143,8 @@ async fn record(
         return Ok(());
     }
     let source = Source::Pushgateway;
-    let (_, key) = options(source, request, state, body)?;
+    let line = format!("{} {}\n", request.method(), request.uri().path());
+    let (_, key) = options(source, request, state, &[line.as_bytes(), body].concat())?;
     let (count_of, job) = (reports.len(), push.grouping.job.to_string());
     let submission = Submission {
         reports,

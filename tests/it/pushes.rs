@@ -340,4 +340,6 @@ fn methods_are_those_of_a_pushgateway() {
     }
     assert_eq!(server.lines().len(), 1);
     server.send("PUT", JOB, &keyed, Some(b"drift_stack_state{stack=\"b\"} 1\n")).problem(409);
+    let elsewhere = "/metrics/job/other";
+    server.send("PUT", elsewhere, &keyed, Some(body(0, &[("a", 1)]).as_bytes())).problem(409);
 }
