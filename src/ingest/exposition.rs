@@ -12,7 +12,7 @@ pub use quote::quote;
 pub use series::check;
 
 use quote::quote_byte;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A metric family as pushed.
 #[derive(Debug, Clone, PartialEq)]
@@ -277,7 +277,7 @@ impl<'b> Parser<'b> {
 
     fn labels(&mut self, family: usize) -> Result<Vec<(String, String)>, Stop> {
         let metric = quote(self.families[family].name.as_bytes());
-        let mut labels: Vec<(String, String)> = Vec::new();
+        let (mut labels, mut names) = (Vec::new(), HashSet::new());
         loop {
             self.skip_blanks();
             if self.peek()? == b'}' {
@@ -298,7 +298,7 @@ impl<'b> Parser<'b> {
                     quote_byte(found)
                 ));
             }
-            if labels.iter().any(|(known, _)| *known == name) {
+            if !names.insert(name.clone()) {
                 return wrong(format!("duplicate label names for metric {metric}"));
             }
             self.take()?;
@@ -310,7 +310,8 @@ impl<'b> Parser<'b> {
                 b',' => drop(self.take()?),
                 b'}' => break,
                 _ => {
-                    let value = quote(labels[labels.len() - 1].1.as_bytes());
+                    let (_, value): &(String, String) = &labels[labels.len() - 1];
+                    let value = quote(value.as_bytes());
                     return wrong(format!("unexpected end of label value {value}"));
                 }
             }

@@ -153,6 +153,8 @@ impl GroupingKey {
 
     /// What a body pushed under this key says.
     pub fn read(&self, body: &[u8], ages: &StaleAfter) -> Result<Pushed, String> {
+        // Before the body is looked at: what is refused for its path must not cost more.
+        self.labels()?;
         let families = exposition::parse(body)?;
         exposition::check(&families, &self.pairs())?;
         let of = |name: &str| families.iter().find(|family| family.name == name);

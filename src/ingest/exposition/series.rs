@@ -4,6 +4,9 @@ use super::{Family, FamilyKind, Sample};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+/// Series that stand twice and are named in one answer. (A Pushgateway names all.)
+const LISTED_MAX: usize = 100;
+
 /// Checks families that are pushed under a grouping key (`job` and the labels of the path), which
 /// takes the place of labels of the same names. The error is the sentence a Pushgateway answers with.
 pub fn check(families: &[Family], key: &[(String, String)]) -> Result<(), String> {
@@ -13,18 +16,21 @@ pub fn check(families: &[Family], key: &[(String, String)]) -> Result<(), String
     if families.iter().any(|family| family.samples.iter().any(|sample| sample.timestamped)) {
         return refuse("pushed metrics must not have timestamps");
     }
-    let mut twice = Vec::new();
+    let (mut twice, mut count) = (Vec::new(), 0);
     for family in families {
         let Some(kind) = family.kind.and_then(plain) else { continue };
         let mut seen = BTreeSet::new();
         for sample in &family.samples {
-            let labels = labels(sample, key);
-            if !seen.insert(labels.clone()) {
+            if seen.insert(own_labels(sample, key)) {
+                continue;
+            }
+            count += 1;
+            if twice.len() < LISTED_MAX {
                 twice.push(format!(
                     "collected metric {} {} was collected before with the same name and label \
                      values",
                     super::quote(family.name.as_bytes()),
-                    shown(&labels, kind, sample.value)
+                    shown(&labels(sample, key), kind, sample.value)
                 ));
             }
         }
@@ -33,9 +39,12 @@ pub fn check(families: &[Family], key: &[(String, String)]) -> Result<(), String
         [] => Ok(()),
         [one] => refuse(one),
         many => {
-            let mut list = format!("{} error(s) occurred:", many.len());
+            let mut list = format!("{count} error(s) occurred:");
             for one in many {
                 let _ = write!(list, "\n* {one}");
+            }
+            if count > many.len() {
+                let _ = write!(list, "\n* and {} more", count - many.len());
             }
             refuse(&list)
         }
@@ -50,6 +59,17 @@ fn plain(kind: FamilyKind) -> Option<&'static str> {
         FamilyKind::Untyped => Some("untyped"),
         FamilyKind::Summary | FamilyKind::Histogram | FamilyKind::GaugeHistogram => None,
     }
+}
+
+/// What tells a sample from the others of its family: its labels, but for those that the key replaces.
+/// `instance=""` is the same as none.
+fn own_labels<'s>(sample: &'s Sample, key: &[(String, String)]) -> BTreeMap<&'s str, &'s str> {
+    let own = sample.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    own.filter(|(name, value)| {
+        let replaced = key.iter().any(|(known, _)| known == name);
+        !replaced && (*name != "instance" || !value.is_empty())
+    })
+    .collect()
 }
 
 /// A sample's labels in its group, by name: `instance` is always among them.

@@ -170,6 +170,20 @@ fn a_stack_state_must_say_something() {
     }
 }
 
+#[test]
+fn a_megabyte_of_labels_or_samples_is_read_at_once() {
+    let begun = std::time::Instant::now();
+    let labels: Vec<String> = (0..80_000).map(|n| format!("l{n}=\"\"")).collect();
+    pushed(&format!("a{{{}}} 1\n", labels.join(","))).unwrap();
+    let samples: Vec<String> = (0..60_000).map(|n| format!("a{{b=\"{n}\"}} 1\n")).collect();
+    pushed(&samples.concat()).unwrap();
+    let why = pushed(&"a 1\n".repeat(100_000)).unwrap_err();
+    assert!(why.contains(" 99999 error(s) occurred:") && why.ends_with("and 99899 more"));
+    assert!(why.len() < 100_000);
+    // A quadratic search would take minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
 proptest! {
     #[test]
     fn no_body_makes_the_parser_panic(body in "[ab{}=\"\\\\ \n\t#0-9.e+,HELPTY_]{0,80}") {
