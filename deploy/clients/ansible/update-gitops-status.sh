@@ -243,6 +243,7 @@ build_body() {
     fi
     printf '],"last_check":"%s"' "$checked_at"
     [ -z "$max_age" ] || printf ',"max_age":%s' "$max_age"
+    [ "$status" != UNKNOWN ] || printf ',"labels":{"reason":"%s"}' "$(json_text "$reason")"
     [ -z "${CI_PIPELINE_NUMBER:-}" ] || printf ',"run_id":"%s"' "$(json_text "$CI_PIPELINE_NUMBER")"
     [ -z "${CI_PIPELINE_URL:-}" ] || printf ',"run_url":"%s"' "$(json_text "$CI_PIPELINE_URL")"
     printf '}'

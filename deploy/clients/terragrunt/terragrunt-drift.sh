@@ -54,6 +54,8 @@ json_text() {
 
 check_settings() {
   command -v curl >/dev/null || die 'curl is not installed'
+  # Every stack would look like one with an error.
+  command -v terragrunt >/dev/null || die 'terragrunt is not installed'
   is_number "$attempts" && [ "$attempts" -gt 0 ] || die "PUSH_ATTEMPTS is not a number above 0: $attempts"
   is_number "$retry_delay" || die "PUSH_RETRY_DELAY is not a number of seconds: $retry_delay"
   case $url${SLACK_WEBHOOK:-}${GITOPS_STATUS_TOKEN:-} in

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
 import unittest
@@ -12,11 +13,11 @@ SHELLS = itertools.cycle((["sh"], ["sh", "-e"], ["bash", "--posix", "-eu"]))
 
 
 class ScriptCase(Case):
-    def check(self, machine, *arguments, name="lab", inventory="lab,", playbook=PLAYBOOK, **extra):
+    def check(self, machine, *arguments, name="lab", inventory="lab,", playbook=PLAYBOOK, under=(), **extra):
         environment = clean_environment(
             GITOPS_STATUS_SERVER_URL=self.server.url, REPO_NAME="rsyslog", SERVER_NAME=name,
             CONFIG_ROOT=str(machine.etc), DRIFT_PLAYBOOK=str(playbook), **extra)
-        command = [*next(SHELLS), str(SCRIPT), "-i", inventory, *LOCAL,
+        command = [*under, *next(SHELLS), str(SCRIPT), "-i", inventory, *LOCAL,
                    "-e", f"source_dir={machine.files}", *arguments]
         return run(command, machine.folder, environment)
 
@@ -100,6 +101,17 @@ class Unknown(ScriptCase):
 
     def assertUnknown(self, done, name):
         self.assertReported(done, name, "unknown")
+        self.assertRegex(self.server.row("rsyslog", name)["labels_text"], "^reason=.*(check|unreachable|SYNC_STATUS|ansible-playbook)")
+
+    def test_a_file_that_cannot_be_read(self):
+        machine = self.machine()
+        (machine.etc / "rsyslog.conf").chmod(0)
+        # Not even root may read it then.
+        under = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+        done = self.check(machine, name="no rights", under=under)
+        self.assertUnknown(done, "no rights")
+        self.assertIn("cannot be read", done.stdout)
+        self.assertIn("--become", done.stdout)
 
     def test_unreachable(self):
         done = self.check(self.machine(), "-e", "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1",
@@ -133,7 +145,7 @@ class Unknown(ScriptCase):
         machine = self.machine()
         tools = machine.folder / "bin"
         tools.mkdir()
-        (tools / "ansible-playbook").write_text("#!/no/such/interpreter\n", encoding="utf-8")
+        (tools / "ansible-playbook").write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
         (tools / "ansible-playbook").chmod(0o755)
         done = self.check(machine, name="no ansible", PATH=f"{tools}:{clean_environment()['PATH']}")
         self.assertUnknown(done, "no ansible")
@@ -329,6 +341,24 @@ class Role(ScriptCase):
         lines = re.findall(r"gitops-status receipt \S+ \d+ [0-9a-f]{64}", done.stdout)
         self.assertReceipts("\n".join(lines))
         self.assertEqual(len(lines), 2)
+
+    def test_nothing_that_is_not_set_draws_a_warning(self):
+        done = self.play("-e", "gitops_server_group=web-prod")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertNotIn("taken as missing", done.stdout)
+
+    def test_a_handler_that_fails_is_no_deployment(self):
+        machine = self.machine()
+        playbook = machine.folder / "deploy.yml"
+        playbook.write_text(
+            "- hosts: all\n  gather_facts: false\n  tasks:\n"
+            "    - {command: 'true', notify: restart}\n"
+            f"    - ansible.builtin.include_tasks: {ANSIBLE}/report-pipeline.yml\n"
+            "  handlers:\n    - {name: restart, command: 'false'}\n", encoding="utf-8")
+        done = run(["ansible-playbook", "-i", "web-09,", *LOCAL, "-e", "gitops_server_group=web-prod", str(playbook)],
+                   machine.folder, clean_environment(GITOPS_STATUS_SERVER_URL=self.server.url))
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertEqual(self.server.entries(host="web-09"), [])
 
     def test_a_refusal(self):
         done = self.play("-e", "gitops_server_group=web-prod gitops_status=broken", GITOPS_STATUS_TOKEN="s3cret")

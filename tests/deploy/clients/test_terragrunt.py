@@ -97,6 +97,14 @@ class Pushes(TerragruntCase):
         self.assertEqual((done.returncode, [request[0] for request in stub.requests]), (1, ["GET"]), done.stdout)
         self.assertIn("nothing was checked", done.stdout)
 
+    def test_terragrunt_is_not_installed(self):
+        self.stack("dns", 0)
+        stub = self.stub(OK)
+        os.unlink(self.log.parent / "bin" / "terragrunt")
+        done = self.job(stub.url)
+        self.assertEqual((done.returncode, stub.requests), (1, []), done.stdout)
+        self.assertIn("terragrunt is not installed", done.stdout)
+
     def test_a_failed_push_fails_the_step(self):
         self.stack("dns", 0)
         refusal = (400, {}, "text format parsing error in line 1")

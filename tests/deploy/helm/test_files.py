@@ -54,6 +54,16 @@ class Files(unittest.TestCase):
             given = {(s["type"], s["uid"]) for s in self.sources(prometheusUrl="http://prometheus:9090")}
             self.assertLessEqual(asked, given, path.name)
 
+    def test_the_rules_follow_the_jobs_name(self):
+        values = {"prometheusRule": {"enabled": True}, "config": {"pushgatewayCompatJob": "tg-nightly"}}
+        text = json.dumps(render(values, chart=CHART).one("PrometheusRule")["spec"])
+        self.assertNotIn('drift-detection\\"', text)
+        self.assertNotIn("/drift-detection/", text)
+        self.assertEqual(text.count('server_group!=\\"tg-nightly\\"'), 6)
+        self.assertIn("POST /hosts/tg-nightly/", text)
+        # The group's own name is no job's.
+        self.assertIn('"name": "drift-detection"', text)
+
     def test_each_dashboard_is_found_by_the_sidecar(self):
         changes = {"labels": {"grafana_dashboard": "yes"}, "folder": "Drift: all", "folderAnnotation": "k8s-folder"}
         values = {"grafana": {"dashboards": {"enabled": True, **changes}}}

@@ -213,10 +213,9 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_stats(self, stats):
         self._close_play()
         if not self._check_run and self.get_option("only_check_runs"):
-            return
+            return self._display.display("gitops-status: nothing is reported of a run without --check")
         if self._is_partial() and not self.get_option("report_partial_runs"):
-            self._display.display("gitops-status: nothing is reported of a run of chosen tasks only")
-            return
+            return self._display.display("gitops-status: nothing is reported of a run of chosen tasks only")
         if self._planned:
             for run in self._hosts.values():
                 run.incomplete = True
