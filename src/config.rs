@@ -260,7 +260,7 @@ impl ExportArgs {
 /// Arguments of `review`: the parameters of `GET /reviews`.
 #[derive(Debug, Clone, Args)]
 pub struct ReviewArgs {
-    /// The period, UTC: 2026, 2026-Q3 or 2026-07. Without it, --from (and --to).
+    /// The period, UTC: 2026, 2026-Q3, 2026-07, last-quarter, this-month … Without it, --from (and --to).
     pub period: Option<String>,
     /// text: a page to read. csv and json: as GET /reviews answers.
     #[arg(long, default_value = "text")]

@@ -1,7 +1,8 @@
-//! Calendar periods, UTC: `2026`, `2026-Q3`, `2026-07`.
+//! Calendar periods, UTC: `2026`, `2026-Q3`, `2026-07`; and `last-quarter`, `this-month` … for
+//! dashboards, which mean another one every time.
 
 use super::time::Timestamp;
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use std::fmt;
 
 /// A calendar year, quarter or month.
@@ -16,14 +17,27 @@ pub struct Period {
 /// Why a text is not a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "is not a period; allowed: a year (2026), a quarter (2026-Q3), a month (2026-07), from 1970 to 9999"
+    "is not a period; allowed: a year (2026), a quarter (2026-Q3), a month (2026-07), from 1970 to 9999, and this- or last- with year, quarter or month (last-quarter)"
 )]
 pub struct PeriodError;
 
 impl Period {
-    /// Parses a period.
-    pub fn parse(text: &str) -> Result<Self, PeriodError> {
+    /// Parses a period; `now` tells which quarter is the last.
+    pub fn parse(text: &str, now: Timestamp) -> Result<Self, PeriodError> {
         let text = text.trim();
+        let months = |unit: &str| match unit {
+            "year" => Ok(12),
+            "quarter" => Ok(3),
+            "month" => Ok(1),
+            _ => Err(PeriodError),
+        };
+        if let Some(unit) = text.strip_prefix("this-") {
+            return Ok(Self::holding(now, months(unit)?));
+        }
+        if let Some(unit) = text.strip_prefix("last-") {
+            let months = months(unit)?;
+            return Ok(Self::holding(Timestamp(Self::holding(now, months).from().0 - 1), months));
+        }
         let number = |digits: &str| -> Result<u32, PeriodError> {
             let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
             digits.parse().ok().filter(|_| all_digits).ok_or(PeriodError)
@@ -51,6 +65,12 @@ impl Period {
             return Err(PeriodError);
         }
         Ok(Self { year, first_month, months })
+    }
+
+    /// The year, quarter or month that a time lies in.
+    fn holding(time: Timestamp, months: u32) -> Self {
+        let day = time.calendar();
+        Self { year: day.year(), first_month: day.month0() / months * months + 1, months }
     }
 
     /// Its first instant.
@@ -87,14 +107,20 @@ mod tests {
 
     #[test]
     fn periods_are_the_calendars() {
+        let now = Timestamp::parse("2026-02-03T04:05:06Z").unwrap();
         for (text, shown, from, to) in [
             ("2026", "2026", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
             ("2026-q1", "2026-Q1", "2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z"),
             (" 2026-Q4 ", "2026-Q4", "2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z"),
             ("2024-02", "2024-02", "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"),
+            ("this-quarter", "2026-Q1", "2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z"),
+            ("last-quarter", "2025-Q4", "2025-10-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+            ("this-month", "2026-02", "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"),
+            ("last-month", "2026-01", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"),
+            ("last-year", "2025", "2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
             ("9999-12", "9999-12", "9999-12-01T00:00:00Z", "+10000"),
         ] {
-            let period = Period::parse(text).unwrap();
+            let period = Period::parse(text, now).unwrap();
             assert_eq!(period.to_string(), shown);
             assert_eq!(period.from().to_string(), from);
             if to != "+10000" {
@@ -105,14 +131,23 @@ mod tests {
 
     #[test]
     fn what_is_no_period_is_refused() {
-        for text in
-            ["", "26", "2026-Q0", "2026-Q5", "2026-13", "2026-00", "2026-7", "2026-07-01", "1969"]
-        {
-            assert_eq!(Period::parse(text), Err(PeriodError), "{text}");
+        for text in [
+            "",
+            "26",
+            "2026-Q0",
+            "2026-Q5",
+            "2026-13",
+            "2026-00",
+            "2026-7",
+            "2026-07-01",
+            "1969",
+            "last-week",
+        ] {
+            assert_eq!(Period::parse(text, Timestamp(0)), Err(PeriodError), "{text}");
         }
         for text in ["Q3-2026", "2026Q3", "+026", "2026-+1", "2026-Q", "２０２６", "2026-Q३"]
         {
-            assert_eq!(Period::parse(text), Err(PeriodError), "{text}");
+            assert_eq!(Period::parse(text, Timestamp(0)), Err(PeriodError), "{text}");
         }
     }
 }

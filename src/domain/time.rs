@@ -104,7 +104,7 @@ impl Timestamp {
     }
 
     /// This time as a calendar date and time, UTC.
-    fn calendar(self) -> DateTime<Utc> {
+    pub fn calendar(self) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::microseconds(self.0)
     }
 }

@@ -226,7 +226,8 @@ impl Review {
 
 /// The review of a calendar period
 ///
-/// What every host's time was, in a year (`2026`), a quarter (`2026-Q3`) or a month (`2026-07`), UTC.
+/// What every host's time was, in a year (`2026`), a quarter (`2026-Q3`) or a month (`2026-07`), UTC;
+/// also `last-quarter`, `this-month` and the like, by the server's clock.
 /// Each second from a host's first report to its retirement is in sync, drifted or not measured, and
 /// the three add up exactly. Percentages are of measured time; `coverage_percent` says how much was
 /// measured. A running period ends now. `longest_drift_seconds` is as much of a drift as lies in the
@@ -234,14 +235,14 @@ impl Review {
 /// while it does not differ. CSV has the same columns, and period, from, to, as_of, complete first.
 #[utoipa::path(get, path = "/reviews/{period}", tag = "reviews", operation_id = "review_period",
     params(
-        ("period" = String, Path, description = "2026, 2026-Q3 or 2026-07", example = "2026-Q3"),
+        ("period" = String, Path, description = "2026, 2026-Q3, 2026-07, last-quarter, this-month …", example = "2026-Q3"),
         ("group_by" = Option<String>, Query, description = "server_group (default), host, environment, server_type, repo_name or file", example = "host"),
         ("format" = Option<String>, Query, description = "json (default) or csv", example = "csv"),
         PastParams),
     responses(
         (status = 200, description = "The review", content((Review = "application/json"), (String = "text/csv", example = "period,from,to,as_of,complete,server_group,hosts,…\r\n"))),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
-        (status = 400, description = "No such period, one that has not begun, or wrong parameters", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:invalid-parameters","title":"Some parameters are not valid","status":400,"detail":"period: is not a period; allowed: a year (2026), a quarter (2026-Q3), a month (2026-07), from 1970 to 9999","instance":"urn:gitops-status-server:request:5f0c9a3e-d","errors":[{"field":"period","message":"is not a period; allowed: a year (2026), a quarter (2026-Q3), a month (2026-07), from 1970 to 9999"}]})),
+        (status = 400, description = "No such period, one that has not begun, or wrong parameters", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:invalid-parameters","title":"Some parameters are not valid","status":400,"detail":"period: is not a period; allowed: a year (2026), a quarter (2026-Q3), a month (2026-07), from 1970 to 9999, and this- or last- with year, quarter or month (last-quarter)","instance":"urn:gitops-status-server:request:5f0c9a3e-d","errors":[{"field":"period","message":"is not a period; allowed: a year (2026), a quarter (2026-Q3), a month (2026-07), from 1970 to 9999, and this- or last- with year, quarter or month (last-quarter)"}]})),
         (status = 503, description = "The database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server cannot read its database","status":503,"detail":"The database cannot be read just now","instance":"urn:gitops-status-server:request:5f0c9a3e-e"}))))]
 pub async fn of_period(
     request: HttpRequest,
@@ -317,7 +318,7 @@ pub fn understand_period(
     text: Option<&str>,
     question: &mut Question,
 ) -> Option<Period> {
-    let period = match text.map(Period::parse) {
+    let period = match text.map(|text| Period::parse(text, question.now)) {
         None => None,
         Some(Ok(period)) => {
             for name in ["from", "to"] {

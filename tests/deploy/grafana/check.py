@@ -208,7 +208,8 @@ class Check:
 
 
 def host_choices(options):
-    yield {"group": ALL, "host": ALL}
+    yield {"group": ALL, "host": ALL, "reports": "false"}
+    yield {"group": ALL, "host": ALL, "reports": "true"}
     for group, hosts in data.GROUPS.items():
         yield {"group": group, "host": ALL}
         for host in hosts:
@@ -225,7 +226,8 @@ def quarter_of(seconds):
 
 def review_choices(dashboard, now, server):
     rows = next(v for v in dashboard["templating"]["list"] if v["name"] == "group_by")["options"]
-    periods = (quarter_of(now), quarter_of(now - 92 * DAY), time.strftime("%Y", time.gmtime(now)))
+    periods = (quarter_of(now), quarter_of(now - 92 * DAY), time.strftime("%Y", time.gmtime(now)), "last-quarter",
+               "this-month")
     as_of = json.loads(server.fetch(f"/reviews/{periods[0]}")[1])["as_of"]
     for period in periods:
         for row in rows:
@@ -245,7 +247,7 @@ def check_full(check, boards, server, now):
     for group in (*data.GROUPS, "no such group"):
         check.dashboard(server, "fleet.json", fleet, {"group": group}, now - DAY, now)
     for chosen in host_choices(options):
-        everything = chosen == {"group": ALL, "host": ALL}
+        everything = chosen.get("reports") == "false"
         for span in ranges:
             check.dashboard(server, "host.json", host, chosen, *span, full=everything and span == wide)
     check.dashboard(server, "review.json", review, {}, *wide)

@@ -75,7 +75,11 @@ def options_of(frame, regex=""):
     options = {}
     for at in range(count):
         cell = text_of(frame[value].values[at]) or text_of(frame[text].values[at]) or ""
-        if not regex or re.search(regex.strip("/"), cell):
+        found = re.search(regex.strip("/"), cell)
+        if found and found.groups():
+            # What the first group holds is both.
+            options.setdefault(found.group(1), found.group(1))
+        elif found:
             options.setdefault(cell, text_of(frame[text].values[at]) or cell)
     return [(text, value) for value, text in options.items()]
 
