@@ -84,17 +84,16 @@ impl Board {
         self.read().size
     }
 
-    /// Puts up the states and the jobs' last runs that a commit has changed.
+    /// Puts up the states that a commit has changed, and when jobs were last pushed if it changed that.
     pub fn publish(
         &self,
         states: impl IntoIterator<Item = Arc<HostState>>,
-        runs: impl IntoIterator<Item = (Arc<str>, Timestamp)>,
+        last_runs: Option<HashMap<Arc<str>, Timestamp>>,
         size: u64,
     ) {
         let mut inner = self.write();
-        for (job, at) in runs {
-            let known = inner.last_runs.entry(job).or_insert(at);
-            *known = at.max(*known);
+        if let Some(last_runs) = last_runs {
+            inner.last_runs = last_runs;
         }
         for state in states {
             inner.hosts.insert(state.key.clone(), state);

@@ -351,13 +351,13 @@ impl Task {
             Ok(refolded) => {
                 self.failing = false;
                 self.size += batch.entries.len() as u64;
+                let runs = if batch.groupings.is_empty() { None } else { self.last_runs().await };
                 if !batch.entries.is_empty() {
                     batch.put_in(refolded);
                     self.last_received = received_at;
                     self.last_host_id += batch.new_hosts.len() as i64;
-                    let runs = batch.groupings.into_iter();
-                    let runs =
-                        runs.filter_map(|known| Some((known.grouping.job, known.pushed_at?)));
+                }
+                if !batch.entries.is_empty() || runs.is_some() {
                     self.board.publish(batch.states, runs, self.size);
                 }
                 Ok(())

@@ -134,6 +134,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
         endpoint.register(config);
     }
     let not_found = web::to(system::not_found);
-    let timed = from_fn(|request, next| timed("none", request, next));
+    let timed = from_fn(|request, next| timed(Arc::from("none"), request, next));
     config.default_service(not_found.wrap(timed));
 }

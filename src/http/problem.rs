@@ -299,6 +299,11 @@ impl Problem {
         }
     }
 
+    /// Whether the server could not do it, whatever was sent.
+    pub fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
     /// The sentence for `GET /rejections`.
     pub fn reason(&self) -> String {
         format!("{}: {}", self.status.as_u16(), self.detail)
@@ -349,10 +354,7 @@ impl From<ReadError> for Problem {
                 "These filters match so rarely that the answer was not found in time; narrow \
                  the window with from= and to=, or name a host",
             ),
-            ReadError::Busy => {
-                let detail = "Too many questions are being answered at once";
-                Self::cannot_read(detail)
-            }
+            ReadError::Busy => Self::cannot_read("Too many questions are being answered at once"),
             ReadError::Database(cause) => {
                 tracing::error!(%cause, "a read failed");
                 Self::cannot_read("The database cannot be read just now")

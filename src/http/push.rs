@@ -2,21 +2,22 @@
 //! Pushgateway gives, in plain text, because its clients print them; problems that it does not have
 //! (413, 503 …) are ours.
 
-use super::metrics::Outcome;
 use super::problem::{Problem, ProblemBody};
-use super::reports::{count, list_refusal, options, sender};
+use super::reports::{Subject, count, list_refusal, options, reject, sender};
 use super::{AppState, body};
 use crate::domain::push::Push;
 use crate::domain::report::{Report, Source};
 use crate::ingest::push::{GroupingKey, Pushed};
-use crate::recorder::{RecordError, Submission};
+use crate::recorder::Submission;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use percent_encoding::percent_decode_str;
 use std::io::Read;
 
+/// Who says it.
+const SOURCE: Source = Source::Pushgateway;
 /// What `curl` prints of a refusal.
 const PLAIN: &str = "text/plain; charset=utf-8";
 /// The media type by which clients written in Go push, unless told otherwise.
@@ -88,13 +89,14 @@ pub async fn delete(
     request: HttpRequest,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let deletion = grouping_key(&request).and_then(|key| key.deletion(&state.rules.stale_after));
-    match deletion {
+    let key = grouping_key(&request);
+    let subject = subject(&key);
+    match key.and_then(|key| key.deletion(&state.rules.stale_after)) {
         Ok(push) => {
             record(&request, &state, Vec::new(), push, &[]).await?;
             Ok(HttpResponse::Accepted().finish())
         }
-        Err(why) => Ok(refusal(&why)),
+        Err(why) => Ok(refuse(&state, &why, subject).await),
     }
 }
 
@@ -104,16 +106,12 @@ async fn push(
     state: &AppState,
 ) -> Result<HttpResponse, Problem> {
     let key = grouping_key(request);
-    let job = key.as_ref().ok().map(|key| key.job().to_owned());
-    let subject = || vec![(job.clone(), None)];
+    let subject = subject(&key);
     let limit = state.rules.max_body_bytes;
-    let body = body::read(request, &mut payload, limit, &state.budget, check_declaration).await;
+    let body = body::read(request, &mut payload, limit, &state.budget, check_form).await;
     let body = match body {
         Ok(body) => body,
-        Err(problem) => {
-            list_refusal(state, Source::Pushgateway, &problem.reason(), subject()).await;
-            return Err(problem);
-        }
+        Err(problem) => return Err(reject(state, SOURCE, problem, vec![subject], 1).await),
     };
     let pushed = key.and_then(|key| {
         let text = unpacked(request, &body, limit)?;
@@ -124,11 +122,22 @@ async fn push(
             record(request, state, reports, push, &body).await?;
             Ok(HttpResponse::Ok().finish())
         }
-        Err(why) => {
-            list_refusal(state, Source::Pushgateway, &format!("400: {why}"), subject()).await;
-            Ok(refusal(&why))
-        }
+        Err(why) => Ok(refuse(state, &why, subject).await),
     }
+}
+
+/// What a refused push is about: the job, as far as it can be read.
+fn subject(key: &Result<GroupingKey, String>) -> Subject {
+    (key.as_ref().ok().map(|key| key.job().to_owned()), None)
+}
+
+/// Lists a refusal, and answers it in a Pushgateway's words and form.
+async fn refuse(state: &AppState, why: &str, subject: Subject) -> HttpResponse {
+    list_refusal(state, SOURCE, &format!("400: {why}"), vec![subject], 1).await;
+    HttpResponse::build(StatusCode::BAD_REQUEST)
+        .content_type(PLAIN)
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(format!("{why}\n"))
 }
 
 /// Records what is history of a push. An Idempotency-Key belongs to its method, path and body.
@@ -142,10 +151,13 @@ async fn record(
     if reports.is_empty() && !push.deletes {
         return Ok(());
     }
-    let source = Source::Pushgateway;
+    let subject = (Some(push.grouping.job.to_string()), None);
     let line = format!("{} {}\n", request.method(), request.uri().path());
-    let (_, key) = options(source, request, state, &[line.as_bytes(), body].concat())?;
-    let (count_of, job) = (reports.len(), push.grouping.job.to_string());
+    let key = match options(SOURCE, request, state, &[line.as_bytes(), body].concat()) {
+        Ok((_, key)) => key,
+        Err(problem) => return Err(reject(state, SOURCE, problem, vec![subject], 1).await),
+    };
+    let sent = reports.len();
     let submission = Submission {
         reports,
         sender: sender(request, state),
@@ -157,40 +169,29 @@ async fn record(
     match state.recorder.record(submission).await {
         Ok(receipts) => {
             // Behind the reports stand those that were concluded.
-            count(state, source, &receipts[..receipts.len().min(count_of)]);
+            count(state, SOURCE, &receipts[..receipts.len().min(sent)]);
             Ok(())
         }
-        Err(error @ RecordError::KeyReused) => {
-            let problem = Problem::from(error);
-            list_refusal(state, source, &problem.reason(), vec![(Some(job), None)]).await;
-            Err(problem)
-        }
-        Err(error) => {
-            state.meters.reports(source, Outcome::Failed, count_of);
-            Err(error.into())
-        }
+        Err(error) => Err(reject(state, SOURCE, error.into(), vec![subject], sent.max(1)).await),
     }
 }
 
 /// Reads the grouping key out of the path. A name with a slash in it stays one part.
 fn grouping_key(request: &HttpRequest) -> Result<GroupingKey, String> {
-    let path = request.uri().path();
-    let (marker, is_base64) = if path.starts_with("/metrics/job/") {
-        ("/metrics/job/", false)
-    } else {
-        ("/metrics/job@base64/", true)
-    };
-    let parts = path.strip_prefix(marker).unwrap_or_default().split('/').map(|part| {
+    let parts = request.uri().path().split('/').map(|part| {
         let decoded = percent_decode_str(part).decode_utf8();
         decoded.map(String::from).map_err(|_| format!("the path's part {part} is not UTF-8"))
     });
     let parts = parts.collect::<Result<Vec<String>, String>>()?;
-    let (job, labels) = parts.split_first().expect("a split has a first part");
-    GroupingKey::parse(job, is_base64, labels)
+    // "", "metrics", and "job" or "job@base64" are the route's.
+    let [_, _, marker, job, labels @ ..] = parts.as_slice() else {
+        return Err("job name is required".into());
+    };
+    GroupingKey::parse(job, marker == "job@base64", labels)
 }
 
 /// Any media type is text, as Pushgateway has it, but its protobuf.
-fn check_declaration(request: &HttpRequest) -> Result<(), Problem> {
+fn check_form(request: &HttpRequest) -> Result<(), Problem> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let media = header(header::CONTENT_TYPE).unwrap_or_default();
     if media.trim_start().to_ascii_lowercase().starts_with(PROTOBUF) {
@@ -212,22 +213,18 @@ fn unpacked(request: &HttpRequest, body: &Bytes, limit: usize) -> Result<Bytes, 
         return Ok(body.clone());
     }
     let mut text = Vec::new();
-    let mut unpacking = GzDecoder::new(&body[..]).take(limit as u64 + 1);
+    let mut unpacking = MultiGzDecoder::new(&body[..]).take(limit as u64 + 1);
     if let Err(error) = unpacking.read_to_end(&mut text) {
         let short = error.kind() == std::io::ErrorKind::UnexpectedEof;
-        return Err(if short { "unexpected EOF" } else { "gzip: invalid header" }.into());
+        let why = match short {
+            true if body.is_empty() => "EOF",
+            true => "unexpected EOF",
+            false => "gzip: invalid header",
+        };
+        return Err(why.into());
     }
     if text.len() > limit {
         return Err(format!("the body has more than {limit} bytes when unpacked"));
     }
     Ok(text.into())
-}
-
-/// 400, in a Pushgateway's words and form.
-fn refusal(why: &str) -> HttpResponse {
-    tracing::debug!(why, "a push was refused");
-    HttpResponse::build(StatusCode::BAD_REQUEST)
-        .content_type(PLAIN)
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(format!("{why}\n"))
 }

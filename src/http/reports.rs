@@ -130,21 +130,21 @@ async fn record(
     let limit = state.rules.max_body_bytes;
     let body = match body::read_json(request, &mut payload, limit, &state.budget).await {
         Ok(body) => body,
-        Err(problem) => return Err(reject(state, source, problem, vec![(None, None)]).await),
+        Err(problem) => return Err(reject(state, source, problem, vec![(None, None)], 1).await),
     };
     let (create_hosts, key) = match options(source, request, state, &body) {
         Ok(options) => options,
-        Err(problem) => return Err(reject(state, source, problem, vec![(None, None)]).await),
+        Err(problem) => return Err(reject(state, source, problem, vec![(None, None)], 1).await),
     };
     let parsed = match ingest::parse_body(source, &body, &state.rules.stale_after) {
         Ok(parsed) => parsed,
         Err(refusal) => {
-            let subjects = match &refusal {
-                Refusal::Fields { subjects, .. } => subjects.clone(),
-                Refusal::Json(_) => vec![(None, None)],
+            let (subjects, count) = match &refusal {
+                Refusal::Fields { subjects, reports, .. } => (subjects.clone(), *reports),
+                Refusal::Json(_) => (vec![(None, None)], 1),
             };
             let problem = Problem::from_refusal(refusal);
-            return Err(reject(state, source, problem, subjects).await);
+            return Err(reject(state, source, problem, subjects, count).await);
         }
     };
     let Parsed { reports, array, mut warnings } = parsed;
@@ -168,15 +168,12 @@ async fn record(
             let subject = |(_, key): &(usize, HostKey)| {
                 (Some(key.server_group.to_string()), Some(key.host.to_string()))
             };
-            Err(reject(state, source, problem, unknown.iter().map(subject).collect()).await)
-        }
-        Err(error @ RecordError::KeyReused) => {
-            let subject = (Some(keys[0].server_group.to_string()), Some(keys[0].host.to_string()));
-            Err(reject(state, source, error.into(), vec![subject]).await)
+            let subjects = unknown.iter().map(subject).collect();
+            Err(reject(state, source, problem, subjects, keys.len()).await)
         }
         Err(error) => {
-            state.meters.reports(source, Outcome::Failed, keys.len());
-            Err(error.into())
+            let subject = (Some(keys[0].server_group.to_string()), Some(keys[0].host.to_string()));
+            Err(reject(state, source, error.into(), vec![subject], keys.len()).await)
         }
     }
 }
@@ -331,14 +328,20 @@ fn unknown_hosts(unknown: &[(usize, HostKey)], array: bool, state: &AppState) ->
 /// Of which group and host a refused report is, as far as that could be read.
 pub(super) type Subject = (Option<String>, Option<String>);
 
-/// Lists a refusal, then hands the problem back.
-async fn reject(
+/// Lists and counts a refusal of `reports` reports, then hands the problem back. What the server itself
+/// could not do is no fault of theirs: it is only counted.
+pub(super) async fn reject(
     state: &AppState,
     source: Source,
     problem: Problem,
     subjects: Vec<Subject>,
+    reports: usize,
 ) -> Problem {
-    list_refusal(state, source, &problem.reason(), subjects).await;
+    if problem.is_ours() {
+        state.meters.reports(source, Outcome::Failed, reports);
+    } else {
+        list_refusal(state, source, &problem.reason(), subjects, reports).await;
+    }
     problem
 }
 
@@ -348,8 +351,9 @@ pub(super) async fn list_refusal(
     source: Source,
     reason: &str,
     subjects: Vec<Subject>,
+    reports: usize,
 ) {
-    state.meters.reports(source, Outcome::Rejected, subjects.len());
+    state.meters.reports(source, Outcome::Rejected, reports);
     let time = state.now();
     let reason: String = reason.chars().take(REASON_MAX_CHARS).collect();
     let reason: Arc<str> = reason.into();

@@ -91,6 +91,7 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
+/// A body, gzipped as fast as can be.
 pub fn compress(body: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
     encoder.write_all(body).expect("writing to memory");

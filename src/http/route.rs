@@ -8,12 +8,13 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{FromRequest, Handler, Resource, Responder, web};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A path being described.
 pub struct Endpoint {
-    /// The path as written: how `/metrics` calls the route.
-    route: &'static str,
+    /// How `/metrics` calls the route: as the document does.
+    route: String,
     /// The path, and the path with a trailing slash: two resources, because actix matches a single
     /// fixed path by comparing and a list of paths by regular expressions.
     resources: Vec<Resource>,
@@ -26,7 +27,7 @@ pub fn at(path: &'static str) -> Endpoint {
     if path != "/" && !path.ends_with(":.*}") && path != "/swagger-ui" {
         resources.push(web::resource(format!("{path}/")));
     }
-    Endpoint { route: path, resources, methods: Vec::new() }
+    Endpoint { route: path.replace(":.*}", "}"), resources, methods: Vec::new() }
 }
 
 impl Endpoint {
@@ -98,16 +99,16 @@ impl Endpoint {
             let allow = allow.clone();
             let refuse = move || std::future::ready(refusal(&allow));
             let resource = resource.default_service(web::to(refuse));
-            let route = self.route;
-            config
-                .service(resource.wrap(from_fn(move |request, next| timed(route, request, next))));
+            let route: Arc<str> = self.route.as_str().into();
+            let timed = from_fn(move |request, next| timed(route.clone(), request, next));
+            config.service(resource.wrap(timed));
         }
     }
 }
 
 /// Answers, and notes how long it took until the answer began.
 pub async fn timed<B: MessageBody>(
-    route: &'static str,
+    route: Arc<str>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
@@ -116,7 +117,7 @@ pub async fn timed<B: MessageBody>(
     let method = request.method().clone();
     let answer = next.call(request).await?;
     if let Some(state) = state {
-        state.meters.answered(&method, route, answer.status(), begun.elapsed());
+        state.meters.answered(&method, &route, answer.status(), begun.elapsed());
     }
     Ok(answer)
 }

@@ -18,7 +18,7 @@ pub fn parse_alias(body: &[u8]) -> Understood<HostKey> {
     let mut outer = object(body)?;
     let wrong = |message: String| {
         let errors = vec![FieldError::at(None, "alias_of", message)];
-        Refusal::Fields { errors, subjects: Vec::new() }
+        Refusal::Fields { errors, subjects: Vec::new(), reports: 0 }
     };
     let at = outer.iter().position(|(name, _)| name == "alias_of");
     let inner = match at.map(|at| outer.swap_remove(at).1) {
@@ -47,6 +47,6 @@ fn read<T>(object: Object, read: impl FnOnce(&mut Fields) -> Option<T>) -> Under
     let mut fields = Fields::new(object, None, &mut errors, &mut warnings);
     match read(&mut fields) {
         Some(read) if !fields.finish(0) => Ok((read, warnings)),
-        _ => Err(Refusal::Fields { errors, subjects: Vec::new() }),
+        _ => Err(Refusal::Fields { errors, subjects: Vec::new(), reports: 0 }),
     }
 }

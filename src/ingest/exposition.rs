@@ -1,9 +1,9 @@
-//! The text format 0.0.4 of Prometheus, read as strictly as a Pushgateway reads it, and refused with
-//! its words: clients and their authors know them. (Behaviour recorded from Pushgateway 1.5.1; a test
-//! sends the same bodies to both.)
+//! The text format 0.0.4 of Prometheus, read as a Pushgateway reads it, and refused with its words:
+//! clients and their authors know them. (Behaviour recorded from Pushgateway 1.5.1; a test sends the
+//! same bodies to both.)
 //!
 //! Only families of plain samples are kept apart by their labels; of histograms and summaries only
-//! the form is checked.
+//! the form is checked, not whether they fit together.
 
 mod quote;
 mod series;
@@ -189,12 +189,13 @@ impl<'b> Parser<'b> {
         if self.at_line_end()? {
             return Ok(());
         }
-        if keyword == b"HELP" { self.help(family, &name) } else { self.kind(family, &name) }
+        if keyword == b"HELP" { self.help(family) } else { self.kind(family) }
     }
 
-    fn help(&mut self, family: usize, name: &str) -> Result<(), Stop> {
+    fn help(&mut self, family: usize) -> Result<(), Stop> {
         if self.families[family].help {
-            return wrong(format!("second HELP line for metric name {}", quote(name.as_bytes())));
+            let name = quote(self.families[family].name.as_bytes());
+            return wrong(format!("second HELP line for metric name {name}"));
         }
         self.families[family].help = true;
         loop {
@@ -211,11 +212,11 @@ impl<'b> Parser<'b> {
         }
     }
 
-    fn kind(&mut self, family: usize, name: &str) -> Result<(), Stop> {
+    fn kind(&mut self, family: usize) -> Result<(), Stop> {
         if self.families[family].kind.is_some() {
             return wrong(format!(
                 "second TYPE line for metric name {}, or TYPE reported after samples",
-                quote(name.as_bytes())
+                quote(self.families[family].name.as_bytes())
             ));
         }
         let word = self.token(|byte| byte == b'\n')?;

@@ -50,6 +50,8 @@ pub enum Refusal {
         errors: Vec<FieldError>,
         /// For each refused element: its server group and host, where readable.
         subjects: Vec<(Option<String>, Option<String>)>,
+        /// How many elements the body has, all of them refused.
+        reports: usize,
     },
 }
 
@@ -67,7 +69,8 @@ pub fn parse_body(source: Source, body: &[u8], ages: &StaleAfter) -> Result<Pars
         let count = elements.len();
         return Err(Refusal::body(format!("the array holds {count} reports; at most 1000 fit")));
     }
-    let mut reports = Vec::with_capacity(elements.len());
+    let count = elements.len();
+    let mut reports = Vec::with_capacity(count);
     let (mut errors, mut warnings, mut subjects) = (Vec::new(), Vec::new(), Vec::new());
     for (index, element) in elements.into_iter().enumerate() {
         let index = array.then_some(index);
@@ -91,7 +94,7 @@ pub fn parse_body(source: Source, body: &[u8], ages: &StaleAfter) -> Result<Pars
     shorten(&mut errors, ERRORS_MAX, |more| {
         FieldError::at(None, "", format!("and {more} more errors"))
     });
-    Err(Refusal::Fields { errors, subjects })
+    Err(Refusal::Fields { errors, subjects, reports: count })
 }
 
 fn parse_one(source: Source, fields: &mut Fields, ages: &StaleAfter) -> Option<Report> {
@@ -127,7 +130,7 @@ fn shorten<T>(list: &mut Vec<T>, most: usize, rest: impl FnOnce(usize) -> T) {
 impl Refusal {
     fn body(message: String) -> Self {
         let errors = vec![FieldError::at(None, "", message)];
-        Self::Fields { errors, subjects: vec![(None, None)] }
+        Self::Fields { errors, subjects: vec![(None, None)], reports: 1 }
     }
 }
 

@@ -4,7 +4,8 @@
 //! What a Pushgateway refuses is refused with its words. Beyond that, a stack state must say
 //! something we can write down: which stack, and 0, 1 or 2.
 
-use super::exposition::{self, Family, quote};
+use super::exposition::{self, Family, FamilyKind, quote};
+use super::fields::{LABEL_NAME_MAX_CHARS, LABEL_VALUE_MAX_CHARS, LABELS_MAX};
 use crate::domain::content::{Content, Labels};
 use crate::domain::max_age::StaleAfter;
 use crate::domain::names::{HostKey, parse_name};
@@ -12,7 +13,8 @@ use crate::domain::push::{Grouping, Push};
 use crate::domain::report::{Kind, Report, Source, Status};
 use crate::domain::time::Timestamp;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -21,10 +23,11 @@ use std::sync::Arc;
 const STATE: &str = "drift_stack_state";
 /// The family that says when the run was, in Unix seconds.
 const LAST_RUN: &str = "drift_detection_last_run_timestamp";
-/// Grouping labels that fit into the history, and the characters of a name and a value.
-const LABELS_MAX: usize = 16;
-const LABEL_NAME_MAX_CHARS: usize = 63;
-const LABEL_VALUE_MAX_CHARS: usize = 255;
+/// Stacks that one push may hold.
+pub const STACKS_MAX: usize = 5000;
+/// URL-safe base64, padding optional, unused bits ignored: as Go reads it.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// A grouping key as it stands in the path: the job, and the labels behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +135,8 @@ impl GroupingKey {
     /// The push that says nothing but that a reason holds for stacks that are gone.
     fn push(&self, reason: String, ages: &StaleAfter) -> Result<Push, String> {
         let labels = self.labels()?;
-        let grouping = Grouping::new(&self.job, labels.as_ref());
+        // As the hosts' group is called.
+        let grouping = Grouping::new(self.job.trim(), labels.as_ref());
         let mut absence = Content {
             status: Some(Status::Unknown),
             reason: Some(reason),
@@ -158,7 +162,7 @@ impl GroupingKey {
         let families = exposition::parse(body)?;
         exposition::check(&families, &self.pairs())?;
         let of = |name: &str| families.iter().find(|family| family.name == name);
-        let run_at = of(LAST_RUN).map(run_at).transpose()?.flatten();
+        let run_at = of(LAST_RUN).and_then(run_at);
         let stacks = of(STATE).map(|family| self.stacks(family)).transpose()?.unwrap_or_default();
         let mut reason = format!("missing from the push to {}", self.path());
         if let Some(time) = run_at {
@@ -182,9 +186,18 @@ impl GroupingKey {
 
     fn stacks(&self, family: &Family) -> Result<Vec<(HostKey, Status)>, String> {
         let job = parse_name(&self.job).map_err(|why| format!("the job's name {why}"))?;
+        if !is_plain(family) {
+            return Err(format!("{STATE} must be a gauge, not a histogram or a summary"));
+        }
+        if family.samples.len() > STACKS_MAX {
+            let count = family.samples.len();
+            return Err(format!("the push holds {count} stacks; at most {STACKS_MAX} fit"));
+        }
         let (mut stacks, mut names) = (Vec::new(), HashSet::new());
         for sample in &family.samples {
-            let Some(stack) = sample.label("stack") else {
+            // A label in the path takes the place of the body's.
+            let in_path = self.labels.get("stack").map(String::as_str);
+            let Some(stack) = in_path.or_else(|| sample.label("stack")) else {
                 return Err(format!("{STATE} without the label \"stack\" names no stack"));
             };
             let shown = quote(stack.as_bytes());
@@ -212,16 +225,17 @@ impl GroupingKey {
     }
 }
 
-/// When the run was: `None` if the job says 0, as one does that does not know.
-fn run_at(family: &Family) -> Result<Option<Timestamp>, String> {
-    let newest = family.samples.iter().map(|sample| sample.value).fold(f64::NAN, f64::max);
-    if newest == 0.0 {
-        return Ok(None);
-    }
-    let time = Timestamp::from_unix_seconds(newest);
-    time.map(Some).ok_or_else(|| {
-        format!("{LAST_RUN} is {newest}; it must be Unix seconds between the years 1970 and 9999")
-    })
+/// When the run was. What is no time (0 of a job that does not know, NaN, milliseconds) is not said:
+/// then the time of arrival counts, and no state is lost for it.
+fn run_at(family: &Family) -> Option<Timestamp> {
+    let values = family.samples.iter().filter(|_| is_plain(family)).map(|sample| sample.value);
+    let newest = values.fold(f64::NAN, f64::max);
+    Timestamp::from_unix_seconds(newest).filter(|time| time.0 > 0)
+}
+
+/// Whether each sample of a family stands for itself.
+fn is_plain(family: &Family) -> bool {
+    matches!(family.kind, Some(FamilyKind::Untyped | FamilyKind::Gauge | FamilyKind::Counter))
 }
 
 fn is_label_name(name: &str) -> bool {
@@ -231,11 +245,10 @@ fn is_label_name(name: &str) -> bool {
         && !name.starts_with("__")
 }
 
-/// URL-safe base64, padding optional.
 fn from_base64(text: &str) -> Result<String, String> {
     let trimmed = text.trim_end_matches('=');
     let wrong = |at: usize| format!("illegal base64 data at input byte {at}");
-    let bytes = URL_SAFE_NO_PAD.decode(trimmed).map_err(|error| match error {
+    let bytes = BASE64.decode(trimmed).map_err(|error| match error {
         base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => {
             wrong(at)
         }

@@ -248,7 +248,7 @@ proptest! {
                 prop_assert!(parsed.reports[0].content.max_age.is_some());
             }
             Err(Refusal::Json(problem)) => prop_assert!(!problem.is_empty()),
-            Err(Refusal::Fields { errors, subjects }) => {
+            Err(Refusal::Fields { errors, subjects, .. }) => {
                 prop_assert!(!errors.is_empty() && !subjects.is_empty());
             }
         }

@@ -2,12 +2,12 @@
 //! which is not the same as clean.
 
 use super::stage::Stage;
-use super::{Receipt, Submission};
+use super::{Receipt, Submission, Task};
 use crate::domain::names::HostKey;
 use crate::domain::push::Push;
 use crate::domain::report::{Kind, Report, Source};
-use crate::store::{PushedGrouping, Trouble};
-use std::collections::BTreeMap;
+use crate::store::{LastRuns, PushedGrouping, Trouble};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Stage<'_> {
     /// Concludes what a push says of the stacks it leaves out, behind its reports. A push that holds no
@@ -32,11 +32,14 @@ impl Stage<'_> {
             self.groupings.insert(push.grouping.clone(), known);
             return Ok(Vec::new());
         }
+        // A stack that has a new name is there if either name is.
+        let root = |key: &HostKey| self.find(key).map(|(_, state)| state.host_id);
+        let there: BTreeSet<i64> = named.values().filter_map(root).collect();
         let mut receipts = Vec::new();
-        let gone = known.members.iter().filter(|(name, _)| !named.contains_key(name));
-        for (_, key) in gone {
+        for key in known.members.values() {
+            let Some((_, state)) = self.find(key) else { continue };
             // Whom a person has retired, a push does not bring back by leaving it out.
-            if self.find(key).is_none_or(|(_, state)| state.is_retired()) {
+            if there.contains(&state.host_id) || state.is_retired() {
                 continue;
             }
             let absence = Report {
@@ -50,7 +53,7 @@ impl Stage<'_> {
             };
             receipts.push(self.take_report(&absence, submission).await?);
         }
-        let pushed_at = if push.deletes { known.pushed_at } else { Some(time) };
+        let pushed_at = (!push.deletes).then_some(time);
         let known = PushedGrouping { pushed_at, members: named, ..known };
         self.groupings.insert(push.grouping.clone(), known);
         Ok(receipts)
@@ -63,5 +66,17 @@ impl Stage<'_> {
             Some((name, report.key.clone()))
         });
         found.collect()
+    }
+}
+
+impl Task {
+    /// When each job was last pushed; `None` if that cannot be read just now: the next batch loads it.
+    pub(super) async fn last_runs(&mut self) -> Option<LastRuns> {
+        let found = self.writer.last_runs().await;
+        if let Err(error) = &found {
+            tracing::warn!(%error, "the time of the last push cannot be read");
+            self.void = true;
+        }
+        found.ok()
     }
 }

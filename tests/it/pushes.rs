@@ -343,3 +343,78 @@ fn methods_are_those_of_a_pushgateway() {
     let elsewhere = "/metrics/job/other";
     server.send("PUT", elsewhere, &keyed, Some(body(0, &[("a", 1)]).as_bytes())).problem(409);
 }
+
+#[test]
+fn a_body_of_several_gzip_members_is_read_whole() {
+    let server = Server::start();
+    push(&server, T0, &[("vpc", 0), ("dns", 1)]);
+    let member = |text: &str| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    let packed = [member(&body(T0 + HOUR, &[("vpc", 0)])), member(&body(0, &[]))].concat();
+    assert_eq!(
+        server.send("POST", JOB, &[("Content-Encoding", "gzip")], Some(&packed)).status,
+        400
+    );
+    let more = "drift_stack_state{stack=\"dns\"} 1\n";
+    let packed = [member(&body(T0 + HOUR, &[("vpc", 0)])), member(more)].concat();
+    assert_eq!(
+        server.send("POST", JOB, &[("Content-Encoding", "gzip")], Some(&packed)).status,
+        200
+    );
+    assert_eq!(told(&server)[2..].len(), 2);
+    assert_eq!(server.row("drift-detection", "dns")["status"], "out_of_sync");
+}
+
+#[test]
+fn a_stack_with_a_new_name_is_not_gone() {
+    let server = Server::start();
+    push(&server, T0, &[("vpc-old", 1), ("dns", 0)]);
+    let alias = json!({"alias_of": {"server_group": "drift-detection", "host": "vpc-old"}});
+    server.post("/hosts/drift-detection/vpc/alias", &alias).ok();
+    push(&server, T0 + HOUR, &[("vpc", 1), ("dns", 0)]);
+    assert!(told(&server).iter().all(|line| !line.contains("inferred")));
+    assert_eq!(server.row("drift-detection", "vpc")["status"], "out_of_sync");
+}
+
+#[test]
+fn a_job_that_is_deleted_has_no_last_run_any_more() {
+    let server = Server::start();
+    let prod = format!("{JOB}/env/prod");
+    push(&server, T0, &[("vpc", 0)]);
+    assert_eq!(push_to(&server, &prod, &body(T0 + HOUR, &[("dns", 0)])).status, 200);
+    let last_run = |at: i64| vec![format!("drift_detection_last_run_timestamp {at}")];
+    assert_eq!(samples(&server, "drift_detection_last_run_timestamp"), last_run(T0 + HOUR));
+    server.send("DELETE", &prod, &[], None);
+    assert_eq!(samples(&server, "drift_detection_last_run_timestamp"), last_run(T0));
+    server.send("DELETE", JOB, &[], None);
+    assert!(samples(&server, "drift_detection_last_run_timestamp").is_empty());
+}
+
+#[test]
+fn only_what_was_pushed_is_a_stack() {
+    let server = Server::start();
+    push(&server, T0, &[("vpc", 0)]);
+    server.pipeline(&json!({"server_group": "drift-detection", "host": "web", "status": "synced"}));
+    assert_eq!(samples(&server, "drift_clean_count"), ["drift_clean_count 1"]);
+    assert_eq!(samples(&server, "drift_stack_state"), [r#"drift_stack_state{stack="vpc"} 0"#]);
+}
+
+#[test]
+fn every_refused_push_is_listed_and_an_encoded_path_is_the_same_path() {
+    let server = Server::start();
+    let text = body(T0, &[("vpc", 0)]);
+    let long = "k".repeat(300);
+    let keyed = [("Idempotency-Key", long.as_str())];
+    server.send("POST", JOB, &keyed, Some(text.as_bytes())).problem(400);
+    push_to(&server, &format!("{JOB}?create=maybe"), &text).problem(400);
+    refused(&server.send("DELETE", &format!("{JOB}/odd"), &[], None));
+    assert_eq!(server.json("/rejections").as_array().unwrap().len(), 3);
+    for path in ["/metrics/job%40base64/am9i", "/metrics/%6Aob/job", "/metrics/job/job%20"] {
+        assert_eq!(push_to(&server, path, &text).status, 200, "{path}");
+    }
+    // Three times the same push of the same job.
+    assert_eq!(told(&server), ["1 report vpc synced 2026-04-26T06:00:00Z"]);
+}

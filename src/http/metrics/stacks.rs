@@ -5,7 +5,7 @@
 //! old is not clean.
 
 use super::text::{Labels, Text};
-use crate::domain::report::Status;
+use crate::domain::report::{Source, Status};
 use crate::domain::state::HostState;
 use crate::domain::time::{SECOND, Timestamp};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub fn write(
 ) {
     let stacks: Vec<(&HostState, Labels)> = hosts
         .iter()
-        .filter(|state| &*state.key.server_group == job)
+        .filter(|state| &*state.key.server_group == job && is_pushed(state))
         .map(|state| (&**state, Labels::new(&[("stack", &state.key.host)])))
         .collect();
     if job.is_empty() || (stacks.is_empty() && last_run.is_none()) {
@@ -74,6 +74,11 @@ pub fn write(
         );
         text.value((time.0 / SECOND) as f64);
     }
+}
+
+/// Whether it is a stack at all: others may report hosts of that group.
+fn is_pushed(state: &HostState) -> bool {
+    state.last_by_source[Source::Pushgateway.code() as usize].is_some()
 }
 
 /// The stack's state as the job pushes it; `None` if nobody knows.

@@ -4,8 +4,10 @@ use super::{Family, FamilyKind, Sample};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// Series that stand twice and are named in one answer. (A Pushgateway names all.)
+/// Series that stand twice and are named in one answer, and about the bytes of it. (A Pushgateway names
+/// all; each sentence repeats the whole grouping key.)
 const LISTED_MAX: usize = 100;
+const LISTED_MAX_BYTES: usize = 64 << 10;
 
 /// Checks families that are pushed under a grouping key (`job` and the labels of the path), which
 /// takes the place of labels of the same names. The error is the sentence a Pushgateway answers with.
@@ -16,7 +18,7 @@ pub fn check(families: &[Family], key: &[(String, String)]) -> Result<(), String
     if families.iter().any(|family| family.samples.iter().any(|sample| sample.timestamped)) {
         return refuse("pushed metrics must not have timestamps");
     }
-    let (mut twice, mut count) = (Vec::new(), 0);
+    let (mut twice, mut count, mut bytes) = (Vec::new(), 0, 0);
     for family in families {
         let Some(kind) = family.kind.and_then(plain) else { continue };
         let mut seen = BTreeSet::new();
@@ -25,19 +27,20 @@ pub fn check(families: &[Family], key: &[(String, String)]) -> Result<(), String
                 continue;
             }
             count += 1;
-            if twice.len() < LISTED_MAX {
+            if twice.len() < LISTED_MAX && bytes < LISTED_MAX_BYTES {
+                let name = super::quote(family.name.as_bytes());
+                let shown = shown(&labels(sample, key), kind, sample.value);
+                bytes += shown.len();
                 twice.push(format!(
-                    "collected metric {} {} was collected before with the same name and label \
-                     values",
-                    super::quote(family.name.as_bytes()),
-                    shown(&labels(sample, key), kind, sample.value)
+                    "collected metric {name} {shown} was collected before with the same name and \
+                     label values"
                 ));
             }
         }
     }
     match twice.as_slice() {
         [] => Ok(()),
-        [one] => refuse(one),
+        [one] if count == 1 => refuse(one),
         many => {
             let mut list = format!("{count} error(s) occurred:");
             for one in many {

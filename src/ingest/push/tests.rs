@@ -99,7 +99,17 @@ fn stack_states_become_reports_at_the_run() {
 
 #[test]
 fn other_families_say_nothing() {
-    for body in ["", "\n\n", "# a comment\n", "up 1\n", "drift_detection_last_run_timestamp 0\n"] {
+    for body in [
+        "",
+        "\n\n",
+        "# a comment\n",
+        "up 1\n",
+        "drift_detection_last_run_timestamp 0\n",
+        "drift_detection_last_run_timestamp 1777200000000\n",
+        "drift_detection_last_run_timestamp -1\n",
+        "drift_detection_last_run_timestamp NaN\n",
+        "# TYPE drift_detection_last_run_timestamp summary\ndrift_detection_last_run_timestamp_count 9\n",
+    ] {
         let Pushed { reports, push } = pushed(body).unwrap();
         assert!(reports.is_empty() && push.run_at.is_none(), "{body}");
     }
@@ -156,14 +166,15 @@ fn a_malformed_body_gets_the_recorded_sentence() {
 fn a_stack_state_must_say_something() {
     for (body, says) in [
         ("drift_stack_state 1\n", "names no stack"),
+        (
+            "# TYPE drift_stack_state summary\ndrift_stack_state_count{stack=\"a\"} 0\n",
+            "must be a gauge",
+        ),
         ("drift_stack_state{stack=\"\"} 1\n", "must not be empty"),
         ("drift_stack_state{stack=\"a\\nb\"} 1\n", "control characters"),
         ("drift_stack_state{stack=\"a\"} 3\n", "0 (clean), 1 (drift) or 2 (error)"),
         ("drift_stack_state{stack=\"a\"} NaN\n", "is NaN"),
         ("drift_stack_state{stack=\"a\",e=\"1\"} 0\ndrift_stack_state{stack=\"a\"} 1\n", "twice"),
-        ("drift_detection_last_run_timestamp 1777200000000\n", "Unix seconds"),
-        ("drift_detection_last_run_timestamp -1\n", "Unix seconds"),
-        ("drift_detection_last_run_timestamp NaN\n", "Unix seconds"),
     ] {
         let why = pushed(body).unwrap_err();
         assert!(why.contains(says), "{body:?}: {why}");
@@ -182,6 +193,27 @@ fn a_megabyte_of_labels_or_samples_is_read_at_once() {
     assert!(why.len() < 100_000);
     // A quadratic search would take minutes.
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_path_names_the_stack_before_the_body_does() {
+    let body = b"drift_stack_state{stack=\"body\"} 1\n";
+    let pushed = key("j/stack/real").unwrap().read(body, &ages()).unwrap();
+    assert_eq!(&*pushed.reports[0].key.host, "real");
+    let pushed = key("j/stack/real").unwrap().read(b"drift_stack_state 0\n", &ages()).unwrap();
+    assert_eq!(&*pushed.reports[0].key.host, "real");
+    let many: Vec<String> =
+        (0..=STACKS_MAX).map(|n| format!("drift_stack_state{{stack=\"{n}\"}} 1\n")).collect();
+    let why = key("j").unwrap().read(many.concat().as_bytes(), &ages()).unwrap_err();
+    assert!(why.contains("at most 5000"), "{why}");
+}
+
+#[test]
+fn a_long_path_does_not_make_a_long_refusal() {
+    let job = "j".repeat(40_000);
+    let why = key(&job).unwrap().read("a 1\n".repeat(9).as_bytes(), &ages()).unwrap_err();
+    assert!(why.len() < 200_000, "{}", why.len());
+    assert!(why.ends_with("and 6 more"), "{}", &why[why.len() - 30..]);
 }
 
 proptest! {

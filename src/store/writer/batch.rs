@@ -48,7 +48,7 @@ pub struct Batch {
 pub struct PushedGrouping {
     /// Which.
     pub grouping: Grouping,
-    /// The time of its newest push that held a stack's state; `None` before the first.
+    /// The time of its newest push that held a stack's state; `None` before the first, and deleted.
     pub pushed_at: Option<Timestamp>,
     /// The hosts that it held: the numbers of the names they were pushed with.
     pub members: BTreeMap<i64, HostKey>,

@@ -19,6 +19,10 @@ DELETE FROM push_member WHERE grouping_id =
     (SELECT id FROM push_grouping WHERE job = $1 AND labels = $2);
 INSERT INTO push_member (grouping_id, host_id)
     SELECT g.id, value FROM push_grouping g, json_each($4) WHERE g.job = $1 AND g.labels = $2;";
+const DELETE: &str = "
+DELETE FROM push_member WHERE grouping_id =
+    (SELECT id FROM push_grouping WHERE job = $1 AND labels = $2);
+DELETE FROM push_grouping WHERE job = $1 AND labels = $2;";
 const LAST_RUNS: &str = "SELECT job, max(pushed_at) FROM push_grouping GROUP BY job";
 
 /// When each job was last pushed with a stack's state.
@@ -48,18 +52,25 @@ impl Writer {
         Ok(found)
     }
 
-    /// Writes a grouping anew, within a transaction.
+    /// When each job was last pushed.
+    pub async fn last_runs(&mut self) -> Result<LastRuns, sqlx::Error> {
+        let found = last_runs(self.connection().await?).await;
+        self.checked(found)
+    }
+
+    /// Writes a grouping anew, or deletes it, within a transaction.
     pub(super) async fn write_grouping(
         connection: &mut SqliteConnection,
         known: &PushedGrouping,
     ) -> Result<(), sqlx::Error> {
-        let Some(pushed_at) = known.pushed_at else { return Ok(()) };
+        let Grouping { job, labels } = &known.grouping;
+        let Some(pushed_at) = known.pushed_at else {
+            let query = sqlx::query(DELETE).bind(&**job).bind(&**labels);
+            return query.execute(connection).await.map(|_| ());
+        };
         let members: Vec<&i64> = known.members.keys().collect();
-        let query = sqlx::query(WRITE)
-            .bind(&*known.grouping.job)
-            .bind(&*known.grouping.labels)
-            .bind(pushed_at.0)
-            .bind(serde_json::to_string(&members).expect("integers are JSON"));
+        let members = serde_json::to_string(&members).expect("integers are JSON");
+        let query = sqlx::query(WRITE).bind(&**job).bind(&**labels).bind(pushed_at.0).bind(members);
         query.execute(connection).await.map(|_| ())
     }
 }
