@@ -5,6 +5,7 @@ use crate::config::ServeArgs;
 use crate::http::{self, AppState, Rules};
 use crate::recorder::Clock;
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -59,6 +60,7 @@ pub async fn serve_on(
     let app_state = state.clone();
     let server = HttpServer::new(move || {
         let app = App::new().app_data(app_state.clone());
+        let app = app.wrap(from_fn(http::unread));
         app.configure(more.clone()).configure(http::routes)
     })
     .tcp_nodelay(true)

@@ -20,6 +20,7 @@ mod respond;
 mod route;
 mod status;
 mod system;
+mod unread;
 
 pub use body::{BODIES_MAX_BYTES, BODY_DEADLINE};
 pub use openapi::document;
@@ -27,6 +28,7 @@ pub use params::Params;
 pub use problem::Problem;
 pub use reports::parse_only;
 pub use respond::Prepared;
+pub use unread::unread;
 
 use crate::board::Board;
 use crate::domain::max_age::StaleAfter;

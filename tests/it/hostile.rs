@@ -2,7 +2,7 @@
 
 use crate::harness::{DEADLINE, Server};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -144,25 +144,59 @@ fn a_chunked_body_over_the_limit_is_413_although_no_length_was_announced() {
     still_well(&server);
 }
 
-/// Sends chunks until the server reads no more; answers the connection and the bytes sent.
-fn flood(server: &Server) -> (TcpStream, usize) {
+/// What the server says to a chunked body that does not end, sent as fast as it is taken, and
+/// whether the connection was ended within the deadline.
+fn flood(server: &Server, head: &str) -> (u16, bool) {
     let mut stream = connect(server);
-    stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
-    let head = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    write!(stream, "{head}Transfer-Encoding: chunked\r\n\r\n").unwrap();
+    let mut reader = stream.try_clone().unwrap();
+    let answer = std::thread::spawn(move || read_answer(&mut reader).0);
     let chunk = format!("{:x}\r\n{}\r\n", 64 * 1024, "x".repeat(64 * 1024));
-    let mut sent = 0_usize;
-    while sent < 64 << 20 && stream.write_all(chunk.as_bytes()).is_ok() {
-        sent += chunk.len();
-    }
-    (stream, sent)
+    let begun = Instant::now();
+    let ended = loop {
+        match stream.write_all(chunk.as_bytes()) {
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock) => break true,
+            _ if begun.elapsed() > DEADLINE => break false,
+            _ => {}
+        }
+    };
+    (answer.join().unwrap(), ended)
 }
 
 #[test]
-fn a_body_without_end_is_refused_and_not_read_on() {
+fn a_body_without_end_is_refused_and_its_connection_ended() {
     let server = Server::start();
-    let (_stream, sent) = flood(&server);
-    assert!(sent < 64 << 20, "the server read on");
+    let floods = [
+        (HEAD, 413),
+        ("GET /status HTTP/1.1\r\nHost: x\r\n", 200),
+        ("POST /status HTTP/1.1\r\nHost: x\r\n", 405),
+        ("POST /nowhere HTTP/1.1\r\nHost: x\r\n", 404),
+    ];
+    std::thread::scope(|scope| {
+        let running = floods.map(|(head, _)| scope.spawn(|| flood(&server, head)));
+        for ((head, status), flood) in floods.into_iter().zip(running) {
+            assert_eq!(flood.join().unwrap(), (status, true), "{head}");
+        }
+    });
+    still_well(&server);
+}
+
+/// A body that stops coming, chunked or of announced length.
+#[test]
+fn a_stalled_body_is_408_and_its_connection_ended() {
+    let server = Server::start();
+    let mut stalled = ["Transfer-Encoding: chunked", "Content-Length: 500"].map(|framing| {
+        let mut stream = connect(&server);
+        write!(stream, "{HEAD}{framing}\r\n\r\n5\r\n{{").unwrap();
+        stream
+    });
+    for stream in &mut stalled {
+        assert_eq!(read_answer(stream).0, 408);
+        let mut rest = Vec::new();
+        let ended = stream.read_to_end(&mut rest);
+        assert!(ended.is_ok(), "the connection is kept: {ended:?}");
+    }
     still_well(&server);
 }
 
