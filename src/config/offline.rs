@@ -1,0 +1,179 @@
+//! Arguments of the commands beside `serve`.
+
+use super::DatabaseArgs;
+use super::values::parse_pair;
+use crate::http::history::Format;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Arguments of `import`.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The status file.
+    pub file: PathBuf,
+    /// Where the history is, and how long a word is good for.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// Arguments of `export`: the parameters of `GET /history`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// csv: items for tables. ndjson: the canonical lines that auditors hash.
+    #[arg(long, default_value = "csv")]
+    pub format: ExportFormat,
+    /// The file to write (default: standard output). It appears when it is complete.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Earliest time, inclusive: 2026-07-01, RFC 3339, seconds, milliseconds, or now-90d.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Latest time, exclusive.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Only entries that opened, changed or closed something.
+    #[arg(long)]
+    pub changes_only: bool,
+    /// desc (newest first, the default by time) or asc.
+    #[arg(long, value_name = "ORDER")]
+    pub order: Option<String>,
+    /// time (default) or id.
+    #[arg(long, value_name = "KEY")]
+    pub sort: Option<String>,
+    /// Rows at most (1 to 10,000).
+    #[arg(long, value_name = "N")]
+    pub limit: Option<String>,
+    /// CSV without the guard against formulas in spreadsheets.
+    #[arg(long)]
+    pub raw: bool,
+    /// Any other filter of GET /history as NAME=VALUE; may be repeated: --filter server_group=web
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub filter: Vec<(String, String)>,
+    /// Where the history is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+impl ExportArgs {
+    /// As parameters of `GET /history`.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        let mut pairs = self.filter.clone();
+        for (name, value) in [
+            ("from", &self.from),
+            ("to", &self.to),
+            ("order", &self.order),
+            ("sort", &self.sort),
+            ("limit", &self.limit),
+        ] {
+            pairs.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
+        }
+        for (name, flag) in [("changes_only", self.changes_only), ("raw", self.raw)] {
+            if flag {
+                pairs.push((name.to_owned(), "true".to_owned()));
+            }
+        }
+        pairs
+    }
+
+    /// Whether every entry is asked for.
+    pub fn is_whole(&self) -> bool {
+        self.filter.is_empty()
+            && self.from.is_none()
+            && self.to.is_none()
+            && self.limit.is_none()
+            && !self.changes_only
+    }
+}
+
+/// Arguments of `review`: the parameters of `GET /reviews`.
+#[derive(Debug, Clone, Args)]
+pub struct ReviewArgs {
+    /// The period, UTC: 2026, 2026-Q3, 2026-07, last-quarter, this-month … Without it, --from (and --to).
+    pub period: Option<String>,
+    /// text: a page to read. csv and json: as GET /reviews answers.
+    #[arg(long, default_value = "text")]
+    pub format: ReviewFormat,
+    /// The beginning, inclusive: 2026-07-01, RFC 3339, seconds, milliseconds, or now-90d.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// The end, exclusive (default: now).
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// What csv and json are grouped by: server_group (default), host, environment, server_type,
+    /// repo_name or file.
+    #[arg(long, value_name = "KEY")]
+    pub group_by: Option<String>,
+    /// Only entries up to this id count: the review as it was when that was the newest.
+    #[arg(long, value_name = "ID")]
+    pub as_of: Option<String>,
+    /// A filter on hosts as NAME=VALUE; may be repeated: --filter server_group=web
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub filter: Vec<(String, String)>,
+    /// Where the history is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+impl ReviewArgs {
+    /// As parameters of `GET /reviews`.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        let mut pairs = self.filter.clone();
+        for (name, value) in [
+            ("from", &self.from),
+            ("to", &self.to),
+            ("group_by", &self.group_by),
+            ("as_of", &self.as_of),
+        ] {
+            pairs.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
+        }
+        pairs
+    }
+}
+
+/// What a review is printed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReviewFormat {
+    /// A page to read.
+    Text,
+    /// A row for each item.
+    Csv,
+    /// Items and totals.
+    Json,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// Compare the projections with the history.
+    #[arg(long, required = true)]
+    pub refold: bool,
+    /// Where the history is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// Arguments of `healthcheck`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthcheckArgs {
+    /// Port the server listens on.
+    #[arg(long, env = "API_PORT", default_value_t = 5000, value_name = "PORT")]
+    pub api_port: u16,
+}
+
+/// What an export is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Items.
+    Csv,
+    /// Canonical lines.
+    Ndjson,
+}
+
+impl From<ExportFormat> for Format {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Csv => Self::Csv,
+            ExportFormat::Ndjson => Self::Ndjson,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Types that single settings are parsed into.
+
+use clap::ValueEnum;
+use ipnet::IpNet;
+use std::str::FromStr;
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// A number of bytes: `1048576`, `512KiB`, `1MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// Bodies may be set to at most this many bytes: all in flight together have no more.
+const BODY_BYTES_MAX: u64 = 16 << 20;
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("", 1)];
+        let parsed = units.into_iter().find_map(|(unit, factor): (&str, u64)| {
+            text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(factor)
+        });
+        match parsed {
+            Some(bytes) if (1..=BODY_BYTES_MAX).contains(&bytes) => Ok(Self(bytes)),
+            Some(_) => Err("must lie between 1 and 16MiB".into()),
+            None => Err("is not a number of bytes; write 1048576, 512KiB or 1MiB".into()),
+        }
+    }
+}
+
+/// A list of networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(pub Vec<IpNet>);
+
+impl FromStr for Networks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let network = |part: &str| {
+            let network = part.parse::<IpNet>().ok();
+            let network = network.or_else(|| Some(part.parse::<std::net::IpAddr>().ok()?.into()));
+            network.ok_or_else(|| format!("'{part}' is neither an address nor a network"))
+        };
+        parts.map(network).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Words for yes and no.
+pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => Err("must be true or false".into()),
+    }
+}
+
+/// `NAME=VALUE`.
+pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("is not NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
