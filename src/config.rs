@@ -5,7 +5,8 @@ mod offline;
 mod values;
 
 pub use offline::{
-    ExportArgs, ExportFormat, HealthcheckArgs, ImportArgs, ReviewArgs, ReviewFormat, VerifyArgs,
+    ExportArgs, ExportFormat, HealthcheckArgs, ImportArgs, KeyCommand, ReviewArgs, ReviewFormat,
+    VerifyArgs,
 };
 pub use values::{Bytes, LogFormat, Networks};
 
@@ -54,9 +55,20 @@ pub enum Command {
     Review(ReviewArgs),
     /// Check what is written down.
     ///
-    /// With --refold: fold the history anew and compare current state, segments and episodes with
-    /// what is stored. Exit code 0 if all is right, 1 if not. Changes nothing; the server may run.
+    /// Without further words: every entry against the Merkle tree and the checkpoints remembered beside
+    /// the database, then current state, segments and episodes against the history folded anew. With
+    /// --receipt or --receipts: those. With --export: a file, without any database. Exit code 0 if all
+    /// is right, 1 if not, and then the first entry concerned is named. Changes nothing; the server
+    /// may run.
     Verify(VerifyArgs),
+    /// The keys that checkpoints are signed with.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Let the server start although its history is not the one it remembers: an older backup, say.
+    ///
+    /// Puts the remembered checkpoints beside the database aside. Reports that came after the backup
+    /// stay lost, and receipts of theirs contradict the history from then on. Stop the server first.
+    AcceptRollback(DatabaseArgs),
     /// Write current state, segments and episodes anew from the history, in one transaction.
     ///
     /// The history itself is not touched. Stop the server first.
@@ -106,6 +118,15 @@ impl DatabaseArgs {
     }
 }
 
+/// Where the signing key is.
+#[derive(Debug, Clone, Args)]
+pub struct KeyArgs {
+    /// The key that checkpoints are signed with: created at the first start, for its owner only.
+    /// [default: the database's name with .key behind it]
+    #[arg(long, env = "SIGNING_KEY_FILE", value_name = "FILE")]
+    pub signing_key_file: Option<PathBuf>,
+}
+
 /// Settings of `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -118,6 +139,9 @@ pub struct ServeArgs {
     /// Where the history is, and how long a word is good for.
     #[command(flatten)]
     pub database: DatabaseArgs,
+    /// What checkpoints are signed with.
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// A v1 or v2 status.json, imported once, at the first start on an empty database. A missing or
     /// empty file is a fresh start; a broken one stops the start.
     #[arg(long, env = "STATUS_FILE", value_name = "FILE")]

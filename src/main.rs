@@ -4,7 +4,7 @@
 use clap::Parser;
 use clap::error::ErrorKind;
 use gitops_status_server::commands::{self, Failure};
-use gitops_status_server::config::{Cli, Command, LogFormat};
+use gitops_status_server::config::{Cli, Command, KeyCommand, LogFormat};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -44,7 +44,10 @@ fn prepare(command: &Command) -> Result<(), String> {
         }
         Command::Review(args) => args.database.check(),
         Command::Verify(args) => args.database.check(),
-        Command::Rebuild(args) => args.check(),
+        Command::Rebuild(args) | Command::AcceptRollback(args) => args.check(),
+        Command::Key(KeyCommand::Show { database, .. } | KeyCommand::Rotate { database, .. }) => {
+            database.check()
+        }
         Command::Openapi | Command::Healthcheck(_) => Ok(()),
     }
 }
@@ -52,14 +55,16 @@ fn prepare(command: &Command) -> Result<(), String> {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Openapi => commands::openapi::run(),
+        Command::AcceptRollback(args) => commands::trust::run_accept_rollback(&args),
+        Command::Key(command) => {
+            actix_web::rt::System::new().block_on(commands::keys::run(command))
+        }
         Command::Healthcheck(args) => commands::healthcheck::run(&args),
         Command::Serve(args) => actix_web::rt::System::new().block_on(commands::serve::run(args)),
         Command::Import(args) => actix_web::rt::System::new().block_on(commands::import::run(args)),
         Command::Export(args) => actix_web::rt::System::new().block_on(commands::export::run(args)),
         Command::Review(args) => actix_web::rt::System::new().block_on(commands::review::run(args)),
-        Command::Verify(args) => {
-            actix_web::rt::System::new().block_on(commands::verify::run_verify(args.database))
-        }
+        Command::Verify(args) => actix_web::rt::System::new().block_on(commands::verify::run(args)),
         Command::Rebuild(args) => {
             actix_web::rt::System::new().block_on(commands::verify::run_rebuild(args))
         }

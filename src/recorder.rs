@@ -14,6 +14,7 @@ pub use messages::{IdempotencyKey, Receipt, RecordError, Submission};
 
 use crate::board::Board;
 use crate::domain::time::Timestamp;
+use crate::domain::tree::Frontier;
 use crate::store::{
     Batch, CommitError, Dictionary, Location, REJECTIONS_KEPT, Rejection, Trouble, Writer,
 };
@@ -79,6 +80,7 @@ impl Recorder {
             last_received: loaded.last_received,
             last_host_id: loaded.last_host_id,
             size: loaded.size,
+            tree: loaded.tree,
             void: false,
             failing: false,
         };
@@ -160,6 +162,8 @@ struct Task {
     last_received: Timestamp,
     last_host_id: i64,
     size: u64,
+    /// The Merkle tree over all entries.
+    tree: Frontier,
     /// Memory may differ from the database: load before the next fold.
     void: bool,
     /// The last write failed: the next probe really writes.
@@ -280,10 +284,14 @@ impl Task {
         mut batch: Batch,
         received_at: Timestamp,
     ) -> Result<(), Option<RecordError>> {
+        batch.grow(&self.tree);
         match self.writer.commit(&batch).await {
             Ok(refolded) => {
                 self.failing = false;
                 self.size += batch.entries.len() as u64;
+                if let Some(growth) = batch.growth.take() {
+                    self.tree = growth.tree;
+                }
                 let runs = if batch.groupings.is_empty() { None } else { self.last_runs().await };
                 if !batch.entries.is_empty() {
                     batch.put_in(refolded);
@@ -322,6 +330,7 @@ impl Task {
     async fn load(&mut self) -> Result<(), Trouble> {
         let loaded = self.writer.load().await?;
         self.size = loaded.size;
+        self.tree = loaded.tree;
         self.last_host_id = loaded.last_host_id;
         self.last_received = loaded.last_received.max(self.last_received);
         self.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);

@@ -1,12 +1,16 @@
 //! `export`: the rows of `/history?format=csv|ndjson` into a file.
 
-use super::{Failure, system_clock};
+mod proof;
+
+use super::{Failure, keys, system_clock};
 use crate::board::Board;
-use crate::config::ExportArgs;
+use crate::config::{ExportArgs, ExportFormat};
+use crate::domain::checkpoint::Checkpoint;
 use crate::http::Params;
 use crate::http::history::{HistoryQuery, Walk, hosts_filter};
 use crate::store::{Dictionary, Location, Readers, Writer, check_only};
 use indicatif::{ProgressBar, ProgressStyle};
+use proof::LinesSeen;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -29,11 +33,22 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     }
     let expected = if args.is_whole() { Some(loaded.size) } else { None };
     let readers = Arc::new(Readers::new(&location, dictionary, 2, super::PATIENCE));
+    let origin = loaded.origin.clone();
     let walk = Walk::new(readers, query, args.format.into(), loaded.origin).patient();
-    match &args.output {
-        Some(path) => to_file(walk, path, expected).await,
-        None => to_stdout(walk).await,
+    let Some(path) = &args.output else { return to_stdout(walk).await };
+    if !args.proof {
+        return to_file(walk, path, expected, &mut ()).await;
     }
+    if args.format != ExportFormat::Ndjson {
+        let problem = "--proof: only --format ndjson has the lines that can be proven";
+        return Err(super::wrong_argument(problem.into()));
+    }
+    let keys = keys::load(&keys::path(&args.key, &location), &origin)?;
+    let (size, root) = (loaded.tree.size(), loaded.tree.root());
+    let checkpoint = Checkpoint { origin, size, root };
+    let mut lines = LinesSeen::default();
+    to_file(walk, path, expected, &mut lines).await?;
+    proof::write(path, lines, &args, &location, &keys, &checkpoint).await
 }
 
 async fn to_stdout(mut walk: Walk) -> Result<(), Failure> {
@@ -46,7 +61,21 @@ async fn to_stdout(mut walk: Walk) -> Result<(), Failure> {
     super::unless_reader_left(stdout.flush())
 }
 
-async fn to_file(mut walk: Walk, path: &Path, expected: Option<u64>) -> Result<(), Failure> {
+/// Sees every chunk that is written to a file.
+trait Sees {
+    fn see(&mut self, chunk: &[u8]);
+}
+
+impl Sees for () {
+    fn see(&mut self, _: &[u8]) {}
+}
+
+async fn to_file(
+    mut walk: Walk,
+    path: &Path,
+    expected: Option<u64>,
+    seen: &mut impl Sees,
+) -> Result<(), Failure> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
@@ -55,6 +84,7 @@ async fn to_file(mut walk: Walk, path: &Path, expected: Option<u64>) -> Result<(
     let bar = progress(expected);
     while let Some(chunk) = walk.next_chunk().await? {
         file.write_all(&chunk).map_err(named)?;
+        seen.see(&chunk);
         bar.set_position(walk.rows);
     }
     let file = file.into_inner().map_err(|error| named(error.into_error()))?;

@@ -4,16 +4,21 @@
 pub mod export;
 pub mod healthcheck;
 pub mod import;
+pub mod keys;
 pub mod openapi;
 mod progress;
+mod remembered;
 pub mod review;
 pub mod serve;
+pub mod trust;
 pub mod verify;
 
 use crate::board::Board;
 use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
-use crate::store::{Dictionary, Location, OpenError, Readers, bring_up_to_date, create_or_check};
+use crate::store::{
+    Dictionary, Location, OpenError, Readers, create_or_check, fold_anew, grow_over_history,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -62,7 +67,7 @@ impl Database {
         let location = Location::parse(url)?;
         create_or_check(&location).await?;
         let dictionary = Arc::new(Dictionary::default());
-        fold_anew(&location, &dictionary).await?;
+        bring_up_to_date(&location, &dictionary).await?;
         let readers = Arc::new(Readers::new(
             &location,
             dictionary.clone(),
@@ -99,27 +104,44 @@ impl Database {
     }
 }
 
-/// Writes the projections of an older database anew; on a terminal with a progress bar, else with a
-/// line at the beginning and the end.
-async fn fold_anew(location: &Location, dictionary: &Dictionary) -> Result<(), Failure> {
-    let bar = progress::bar("folding the history");
-    let begun = std::sync::Once::new();
-    let progress = |done, total| {
-        begun.call_once(|| {
-            tracing::info!(
-                entries = total,
-                "building the timelines of this database from its history"
-            );
-        });
-        bar.show(done, total);
-    };
-    let folded = bring_up_to_date(location, dictionary, &progress).await;
+/// Builds what an older database lacks: the tree over its history, and its projections. On a terminal
+/// with a progress bar, else with a line at the beginning and the end.
+async fn bring_up_to_date(location: &Location, dictionary: &Dictionary) -> Result<(), Failure> {
     let failed = |cause| OpenError::Database { path: location.path.clone(), cause };
-    if folded.map_err(failed)? {
-        bar.finish();
-        tracing::info!("the timelines are built");
-    }
+    let told = Told::new("the Merkle tree over the history");
+    let show = |done, total| told.show(done, total);
+    let built = grow_over_history(location, dictionary, &show).await;
+    told.finish(built.map_err(failed)?);
+    let told = Told::new("the timelines of this database from its history");
+    let show = |done, total| told.show(done, total);
+    let folded = fold_anew(location, dictionary, &show).await;
+    told.finish(folded.map_err(failed)?);
     Ok(())
+}
+
+/// Something that is built at the first start with a newer version.
+struct Told {
+    what: &'static str,
+    bar: progress::Bar,
+    begun: std::sync::Once,
+}
+
+impl Told {
+    fn new(what: &'static str) -> Self {
+        Self { what, bar: progress::bar("building"), begun: std::sync::Once::new() }
+    }
+
+    fn show(&self, done: u64, total: u64) {
+        self.begun.call_once(|| tracing::info!(entries = total, "building {}", self.what));
+        self.bar.show(done, total);
+    }
+
+    fn finish(&self, built: bool) {
+        if built {
+            self.bar.finish();
+            tracing::info!("built {}", self.what);
+        }
+    }
 }
 
 /// Whoever reads our output (head, less) may go when it has seen enough.

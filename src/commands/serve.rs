@@ -1,9 +1,11 @@
 //! `serve`: the server.
 
+use super::trust::Trust;
 use super::{Database, Failure, import, system_clock};
 use crate::config::ServeArgs;
 use crate::http::{self, AppState, Rules};
 use crate::recorder::Clock;
+use crate::store::Location;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
@@ -45,6 +47,8 @@ pub async fn serve_on(
     {
         import::first_start(file, &database, &ages).await?;
     }
+    let location = Location::parse(url)?;
+    let mut trust = Trust::open(&database, &location, &args.key, clock.clone()).await?;
     let rules = Rules {
         stale_after: ages,
         cron_creates_hosts: args.cron_creates_hosts,
@@ -54,7 +58,8 @@ pub async fn serve_on(
     };
     let (recorder, board) = (database.recorder.clone(), database.board.clone());
     let readers = database.readers.clone();
-    let state = web::Data::new(AppState::new(recorder, board, readers, clock, rules));
+    let state =
+        web::Data::new(AppState::new(recorder, board, readers, trust.keys.clone(), clock, rules));
     let hosts = state.board.read().hosts.len();
     let address = listener.local_addr()?;
     let app_state = state.clone();
@@ -85,8 +90,13 @@ pub async fn serve_on(
             handle.stop(true).await;
             Err("the recorder has ended; the log says why. Nothing that was acknowledged is lost".into())
         }
+        () = trust.keep_remembering() => unreachable!("it goes on for ever"),
     };
     signals.abort();
+    if let Err(error) = trust.remember().await {
+        tracing::warn!(%error, "the newest checkpoint is not remembered");
+    }
+    drop(trust);
     drop(state);
     database.close().await;
     tracing::info!("stopped");

@@ -1,41 +1,32 @@
-//! `verify` and `rebuild`: whether what is written down besides the history is what the history says,
-//! and writing it anew.
+//! `verify`: whether the history is what was recorded, and whether what is written down besides it is
+//! what it says. `rebuild` writes the latter anew.
 
-use super::{Failure, progress, unless_reader_left};
-use crate::config::DatabaseArgs;
-use crate::store::{Dictionary, Location, check_only, rebuild, verify};
+mod database;
+mod export;
+
+pub use export::beside as manifest_of;
+
+use super::{Failure, progress, unless_reader_left, wrong_argument};
+use crate::config::{DatabaseArgs, VerifyArgs};
+use crate::domain::checkpoint::{Checkpoint, PublicKeys};
+use crate::domain::receipt::{self, Receipt};
+use crate::store::{Dictionary, Fault, Location, check_only, rebuild};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
-/// Differences shown at most.
+/// Things that are wrong shown at most.
 const SHOWN: usize = 20;
 
-/// Folds the history anew and compares; a difference is a failure.
-pub async fn run_verify(args: DatabaseArgs) -> Result<(), Failure> {
-    let location = Location::parse(&args.database_url)?;
-    check_only(&location).await?;
-    let bar = progress::bar("folding");
-    let dictionary = Dictionary::default();
-    let verdict = verify(&location, &dictionary, &|done, total| bar.show(done, total)).await?;
-    bar.finish();
-    let (entries, hosts) = (verdict.entries, verdict.hosts);
-    if verdict.differences.is_empty() {
-        let text = format!("{entries} entries of {hosts} hosts: all projections are right\n");
-        return unless_reader_left(std::io::stdout().write_all(text.as_bytes()));
-    }
-    let mut text = format!(
-        "{entries} entries of {hosts} hosts: {} projections are not what the history says; `gitops-status-server rebuild` writes them anew (stop the server first)",
-        verdict.differences.len()
-    );
-    for difference in verdict.differences.iter().take(SHOWN) {
-        let host = difference.host.as_ref();
-        let host = host.map_or(String::new(), |key| format!("{}/{}: ", key.server_group, key.host));
-        let _ = write!(text, "\n  {host}{}", difference.what);
-    }
-    if let Some(more) = verdict.differences.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        let _ = write!(text, "\n  and {more} more");
-    }
-    Err(text.into())
+/// Checks what the arguments name. What is right goes to standard output; anything wrong is a failure
+/// that begins with the first entry concerned.
+pub async fn run(args: VerifyArgs) -> Result<(), Failure> {
+    let held = Held::read(&args)?;
+    let report = match &args.export {
+        Some(file) => export::check(file, args.manifest.as_deref(), &held)?,
+        None => database::check(&args, &held).await?,
+    };
+    report.finish()
 }
 
 /// Writes current state, segments and episodes anew from the history.
@@ -48,4 +39,147 @@ pub async fn run_rebuild(args: DatabaseArgs) -> Result<(), Failure> {
     bar.finish();
     let text = format!("the projections of {hosts} hosts are written anew\n");
     unless_reader_left(std::io::stdout().write_all(text.as_bytes()))
+}
+
+/// What others hold, and the history is compared with.
+struct Held {
+    receipts: Vec<Receipt>,
+    checkpoints: Vec<(PathBuf, Checkpoint)>,
+    keys: Option<PublicKeys>,
+}
+
+impl Held {
+    fn read(args: &VerifyArgs) -> Result<Self, Failure> {
+        let keys = args.key.as_deref().map(read_keys).transpose()?;
+        let mut receipts = Vec::new();
+        for text in &args.receipt {
+            let receipt = text.parse::<Receipt>();
+            receipts.push(receipt.map_err(|error| wrong_argument(format!("--receipt {error}")))?);
+        }
+        for file in &args.receipts {
+            let (found, unreadable) = receipt::in_log(&read_file(file)?);
+            if let Some(line) = unreadable.first() {
+                let file = file.display();
+                return Err(format!("{file}: line {line}: its receipt cannot be read").into());
+            }
+            if found.is_empty() {
+                return Err(format!("{}: no receipts are in it", file.display()).into());
+            }
+            receipts.extend(found);
+        }
+        let mut checkpoints = Vec::new();
+        for file in &args.checkpoint {
+            let checkpoint = Checkpoint::read(&read_file(file)?, keys.as_ref());
+            let checkpoint = checkpoint.map_err(|error| format!("{}: {error}", file.display()))?;
+            checkpoints.push((file.clone(), checkpoint));
+        }
+        Ok(Self { receipts, checkpoints, keys })
+    }
+
+    /// What is known of the signatures of checkpoints.
+    fn signatures(&self) -> &'static str {
+        if self.keys.is_some() {
+            "signed by the key that was given"
+        } else {
+            "signature not checked: give --key, from elsewhere than the server"
+        }
+    }
+
+    /// Notes receipts that do not fit; `hash_of` knows the hash of an entry, if there is one.
+    fn check_receipts(
+        &self,
+        origin: &str,
+        report: &mut Report,
+        hash_of: impl Fn(u64) -> Option<[u8; 32]>,
+    ) {
+        let mut right = 0;
+        for Receipt { origin: named, id, hash } in &self.receipts {
+            let what = match hash_of(*id) {
+                _ if named != origin => format!("a receipt of it is of another history, {named}"),
+                None => "a receipt of it was given out, but it is not there".to_owned(),
+                Some(found) if found != hash.0 => "it is not what its receipt says".to_owned(),
+                Some(_) => {
+                    right += 1;
+                    continue;
+                }
+            };
+            report.wrong(Fault { first: *id, last: *id, what });
+        }
+        if right > 0 {
+            let all = self.receipts.len();
+            report.right(format!("{right} of {all} receipts fit"));
+        }
+    }
+}
+
+/// A public key, or a file with some.
+fn read_keys(given: &str) -> Result<PublicKeys, Failure> {
+    if let Ok(keys) = PublicKeys::parse(given) {
+        return Ok(keys);
+    }
+    let path = Path::new(given);
+    if !path.exists() {
+        let problem = "--key is neither a public key nor a file with some".to_owned();
+        return Err(wrong_argument(problem));
+    }
+    let keys = PublicKeys::parse(&read_file(path)?);
+    keys.map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+fn read_file(path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path);
+    text.map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// What was found.
+#[derive(Default)]
+struct Report {
+    right: Vec<String>,
+    faults: Vec<Fault>,
+    /// Wrong, but not the history itself.
+    others: Vec<String>,
+}
+
+impl Report {
+    fn right(&mut self, what: String) {
+        self.right.push(what);
+    }
+
+    fn wrong(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        if self.faults.is_empty() && self.others.is_empty() {
+            let text: String = self.right.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+            return unless_reader_left(std::io::stdout().write_all(text.as_bytes()));
+        }
+        let mut text = String::new();
+        self.faults.sort_by_key(|fault| (fault.first, fault.last));
+        if let Some(first) = self.faults.first() {
+            let first = first.first;
+            let _ = write!(text, "the history is not what was recorded, first at entry {first}");
+            text += &listed(&self.faults);
+        }
+        if !self.others.is_empty() {
+            let lead = if text.is_empty() { "" } else { "\n" };
+            let _ = write!(text, "{lead}{}", self.others.join("\n"));
+        }
+        for right in &self.right {
+            let _ = write!(text, "\n  right: {right}");
+        }
+        Err(text.into())
+    }
+}
+
+/// A line for each, up to [`SHOWN`].
+fn listed(things: &[impl std::fmt::Display]) -> String {
+    let mut text = String::new();
+    for thing in things.iter().take(SHOWN) {
+        let _ = write!(text, "\n  {thing}");
+    }
+    if let Some(more) = things.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = write!(text, "\n  and {more} more");
+    }
+    text
 }

@@ -1,9 +1,9 @@
 //! Arguments of the commands beside `serve`.
 
-use super::DatabaseArgs;
 use super::values::parse_pair;
+use super::{DatabaseArgs, KeyArgs};
 use crate::http::history::Format;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Arguments of `import`.
@@ -43,6 +43,13 @@ pub struct ExportArgs {
     /// Rows at most (1 to 10,000).
     #[arg(long, value_name = "N")]
     pub limit: Option<String>,
+    /// Also write FILE.manifest.json, with which `verify --export FILE` can tell that these lines are
+    /// what was recorded, although others are left out. With --format ndjson and --output.
+    #[arg(long, requires = "output")]
+    pub proof: bool,
+    /// The key that the manifest's checkpoint is signed with.
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// CSV without the guard against formulas in spreadsheets.
     #[arg(long)]
     pub raw: bool,
@@ -141,12 +148,65 @@ pub enum ReviewFormat {
     Json,
 }
 
+/// What `key` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeyCommand {
+    /// Print the public keys, the newest first: for those who check signatures.
+    Show {
+        /// Whose.
+        #[command(flatten)]
+        database: DatabaseArgs,
+        /// The key file.
+        #[command(flatten)]
+        key: KeyArgs,
+    },
+    /// Make a new key and print its public half. The server signs with it after its next start.
+    ///
+    /// The older keys go on signing beside it, so that whoever knows only them can check what is new.
+    Rotate {
+        /// Sign with the new key only, because an older one got into other hands.
+        #[arg(long)]
+        drop_old: bool,
+        /// The older key is lost: make a new file.
+        #[arg(long)]
+        lost: bool,
+        /// Whose.
+        #[command(flatten)]
+        database: DatabaseArgs,
+        /// The key file.
+        #[command(flatten)]
+        key: KeyArgs,
+    },
+}
+
 /// Arguments of `verify`.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
-    /// Compare the projections with the history.
-    #[arg(long, required = true)]
+    /// Only hash every entry anew and compare with the Merkle tree and remembered checkpoints.
+    #[arg(long, conflicts_with = "export")]
+    pub tree: bool,
+    /// Only fold the history anew and compare with current state, segments and episodes.
+    #[arg(long, conflicts_with = "export")]
     pub refold: bool,
+    /// A receipt as clients print it: "ORIGIN ID HASH"; may be repeated.
+    #[arg(long, value_name = "RECEIPT")]
+    pub receipt: Vec<String>,
+    /// A log with receipts in it, a CI job's say; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub receipts: Vec<PathBuf>,
+    /// A checkpoint as GET /checkpoint gave it; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Vec<PathBuf>,
+    /// The public key that checkpoints are to be signed with, or a file with some.
+    #[arg(long, value_name = "KEY|FILE")]
+    pub key: Option<String>,
+    /// Check this NDJSON export instead of the database.
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// The manifest of the export [default: the export's name with .manifest.json behind it, if there
+    /// is such a file].
+    #[arg(long, value_name = "FILE", requires = "export")]
+    pub manifest: Option<PathBuf>,
     /// Where the history is.
     #[command(flatten)]
     pub database: DatabaseArgs,

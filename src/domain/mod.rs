@@ -4,18 +4,22 @@
 //! Belongs here: anything that can be tested without a clock, a file, a socket or a database.
 //! Does not belong here: async, SQL, HTTP, environment. Arrows run *to* this room only.
 
+pub mod checkpoint;
 pub mod content;
 pub mod course;
 pub mod cursor;
 pub mod files;
 pub mod item;
 pub mod line;
+pub mod manifest;
 pub mod max_age;
 pub mod names;
 pub mod period;
 pub mod push;
+pub mod receipt;
 pub mod report;
 pub mod review;
 pub mod state;
 pub mod time;
 pub mod timeline;
+pub mod tree;

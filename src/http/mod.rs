@@ -14,6 +14,7 @@ mod params;
 pub mod past;
 mod prepared;
 mod problem;
+mod proofs;
 mod push;
 mod reports;
 mod respond;
@@ -31,6 +32,7 @@ pub use respond::Prepared;
 pub use unread::unread;
 
 use crate::board::Board;
+use crate::domain::checkpoint::SigningKeys;
 use crate::domain::max_age::StaleAfter;
 use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
@@ -52,6 +54,8 @@ pub struct AppState {
     pub board: Arc<Board>,
     /// Raw history.
     pub readers: Arc<Readers>,
+    /// What checkpoints are signed with.
+    pub keys: Arc<SigningKeys>,
     /// The clock.
     pub clock: Clock,
     /// How the outside is let in.
@@ -82,12 +86,13 @@ impl AppState {
         recorder: Recorder,
         board: Arc<Board>,
         readers: Arc<Readers>,
+        keys: Arc<SigningKeys>,
         clock: Clock,
         rules: Rules,
     ) -> Self {
         let (budget, status) = (BodyBudget::default(), PreparedStatus::default());
         let meters = Meters::new();
-        Self { recorder, board, readers, clock, rules, budget, status, meters }
+        Self { recorder, board, readers, keys, clock, rules, budget, status, meters }
     }
 
     fn now(&self) -> Timestamp {
@@ -121,6 +126,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
         at("/annotations").get(past::annotations::annotations),
         at("/reviews").get(past::reviews::of_stretch),
         at("/reviews/{period}").get(past::reviews::of_period),
+        at("/checkpoint").get(proofs::checkpoint),
+        at("/checkpoint/key").get(proofs::keys),
+        at("/proof").get(proofs::consistency),
+        at("/proof/{id}").get(proofs::inclusion),
         at("/hosts/{server_group}/{host}/retire").post(hosts::retire),
         at("/hosts/{server_group}/{host}/alias").post(hosts::alias),
         at("/metrics").get(metrics::scrape),

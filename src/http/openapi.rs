@@ -8,7 +8,7 @@ pub mod shapes;
 use super::past::{annotations, episodes, reviews, timeline};
 use super::problem::{FieldProblem, NearName, Problem, ProblemBody};
 use super::respond::{JSON, Prepared};
-use super::{dto, history, hosts, legacy, metrics, push, reports, status, system};
+use super::{dto, history, hosts, legacy, metrics, proofs, push, reports, status, system};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use answers::{GroupSummary, Recorded, RecordedV1, Summary};
@@ -37,6 +37,7 @@ use utoipa_swagger_ui::Config;
         timeline::timeline, episodes::list, episodes::one, annotations::annotations,
         reviews::of_stretch, reviews::of_period,
         hosts::retire, hosts::alias,
+        proofs::checkpoint, proofs::keys, proofs::inclusion, proofs::consistency,
         metrics::scrape, push::post, push::put, push::delete,
         legacy::current,
         serve, redirect_to_ui,
@@ -50,13 +51,14 @@ use utoipa_swagger_ui::Config;
         timeline::TimelineItem<'_>, episodes::EpisodeItem<'_>, episodes::EpisodePage<'_>,
         annotations::Annotation, episodes::Superseded, reviews::Review, past::ReviewItem,
         past::ReviewTotals, hosts::ActAnswer<'_>, hosts::RetireBody, hosts::AliasBody,
-        hosts::FormerName,
+        hosts::FormerName, proofs::InclusionProof<'_>, proofs::ConsistencyProof<'_>,
     )),
     tags(
         (name = "reports", description = "Pipelines and checks write"),
         (name = "status", description = "The current state of every server"),
         (name = "history", description = "Everything that was ever reported"),
         (name = "reviews", description = "What became of the servers over time"),
+        (name = "trust", description = "Proofs that nobody edited the history"),
         (name = "hosts", description = "What people say about a server"),
         (name = "metrics", description = "What Prometheus scrapes, and what was pushed to a Pushgateway"),
         (name = "v1", description = "What v1 clients and dashboards know"),

@@ -12,6 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
     responses((status = 200, description = "Who answers", body = Index<'_>)))]
 pub async fn index(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
     let links = [
+        ("checkpoint", "/checkpoint"),
         ("documentation", "/swagger-ui/"),
         ("health", "/health"),
         ("history", "/history"),

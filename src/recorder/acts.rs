@@ -9,6 +9,7 @@ use crate::domain::names::HostKey;
 use crate::domain::report::{Kind, Sender, Transition};
 use crate::domain::state::{HostState, Place};
 use crate::domain::time::Timestamp;
+use crate::domain::tree::Hash;
 use crate::store::{Batch, NewEntry, Renaming};
 use std::sync::Arc;
 
@@ -177,7 +178,7 @@ impl Task {
             late: false,
             transition: Transition::None,
         };
-        let hash8 = super::stage::hash8(&self.hash_of(&entry));
-        NewEntry { entry, host_id: 0, digest, hash8 }
+        let hash = Hash(self.hash_of(&entry));
+        NewEntry { entry, host_id: 0, digest, hash }
     }
 }

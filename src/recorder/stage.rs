@@ -8,6 +8,7 @@ use crate::domain::push::Grouping;
 use crate::domain::report::{Kind, Report, Source};
 use crate::domain::state::{HostState, Judgement, Place};
 use crate::domain::time::{SECOND, Timestamp};
+use crate::domain::tree::Hash;
 use crate::store::{Batch, Disorder, KeyRecord, Names, NewEntry, PushedGrouping, Trouble, Twin};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -76,6 +77,7 @@ impl<'t> Stage<'t> {
             out_of_order: self.out_of_order,
             groupings: self.groupings.into_values().collect(),
             renaming: None,
+            growth: None,
             rejections: Vec::new(),
             forget_keys_before: Timestamp(self.received_at.0 - KEY_LIFETIME),
         }
@@ -237,7 +239,7 @@ impl<'t> Stage<'t> {
             transition: judgement.transition,
         };
         let hash = entry.leaf_hash(&self.task.origin);
-        self.entries.push(NewEntry { entry, host_id, digest: report.digest, hash8: hash8(&hash) });
+        self.entries.push(NewEntry { entry, host_id, digest: report.digest, hash: Hash(hash) });
         hash
     }
 
@@ -341,10 +343,4 @@ impl<'t> Stage<'t> {
         }
         Ok(receipts)
     }
-}
-
-/// The first 8 bytes of a hash as the integer that the row keeps.
-pub(super) fn hash8(hash: &[u8; 32]) -> i64 {
-    let first: [u8; 8] = hash[..8].try_into().expect("a hash has 32 bytes");
-    i64::from_be_bytes(first)
 }

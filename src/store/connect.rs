@@ -43,6 +43,10 @@ pub enum OpenError {
         "{0}: a log of SQLite's without its database; what it holds would get into a new history. Restore the database from a backup beside it, or remove the log to begin a new history"
     )]
     StrayLog(PathBuf),
+    #[error(
+        "{0}: checkpoints of a history whose database is gone; restore the database from a backup, or move this file (and the signing key) away to begin a new history"
+    )]
+    StrayCheckpoints(PathBuf),
     #[error("{0}: this SQLite file belongs to another program; choose another DATABASE_URL")]
     Foreign(PathBuf),
     #[error("{path}: not a usable database ({cause}); restore it from a backup")]
@@ -83,8 +87,13 @@ impl Location {
         }
     }
 
+    /// Where checkpoints of this history are remembered.
+    pub fn remembered(&self) -> PathBuf {
+        self.beside(".checkpoints")
+    }
+
     /// A path beside the database file.
-    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
+    pub fn beside(&self, suffix: &str) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(suffix);
         path.into()
@@ -147,6 +156,9 @@ pub async fn create_or_check(location: &Location) -> Result<(), OpenError> {
     let log = location.beside("-wal");
     if std::fs::metadata(&log).is_ok_and(|file| file.len() > 0) {
         return Err(OpenError::StrayLog(log));
+    }
+    if location.remembered().exists() {
+        return Err(OpenError::StrayCheckpoints(location.remembered()));
     }
     // Built under another name, so that a half-made database never bears the right one.
     let fresh = location.beside(".new");

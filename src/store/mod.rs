@@ -14,6 +14,8 @@ mod migrate;
 mod readers;
 mod refold;
 mod rows;
+mod soundness;
+mod tree;
 mod writer;
 
 pub use connect::{Location, OpenError, check_only, create_or_check};
@@ -22,8 +24,10 @@ pub use dictionary::Dictionary;
 pub use history::{Filters, Hosts, Order, Page, PageRequest, Window};
 pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
 pub use readers::{ReadError, Readers};
-pub use refold::{Difference, Progress, Verdict, bring_up_to_date, rebuild, verify};
+pub use refold::{Difference, Progress, Verdict, fold_anew, rebuild, verify};
 pub use rows::NarrowEntry;
+pub use soundness::check_file;
+pub use tree::{Audit, Fault, TreeHead, audit, entry_hash, grow_over_history, hashes_of};
 pub use writer::{
     Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, PushedGrouping,
     REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer,

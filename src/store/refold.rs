@@ -170,7 +170,7 @@ fn out_of_order(places: &[(Place, i64)]) -> Vec<(i64, u64)> {
 }
 
 /// Writes the projections anew if they are older than this program's. Answers whether it did.
-pub async fn bring_up_to_date(
+pub async fn fold_anew(
     location: &Location,
     dictionary: &Dictionary,
     progress: Progress<'_>,

@@ -7,6 +7,7 @@ use crate::domain::report::{
 };
 use crate::domain::state::{HostState, Place, Word};
 use crate::domain::time::Timestamp;
+use crate::domain::tree::Hash;
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -87,6 +88,12 @@ impl NarrowEntry {
             Some(self.hash8),
         ]
     }
+}
+
+/// The first 8 bytes of a leaf hash as the integer that the row keeps.
+pub fn hash8(hash: &Hash) -> i64 {
+    let first: [u8; 8] = hash.0[..8].try_into().expect("a hash has 32 bytes");
+    i64::from_be_bytes(first)
 }
 
 /// Reads packed rows joined by `;`.

@@ -24,6 +24,7 @@ pub use lookups::Twin;
 pub use pushes::LastRuns;
 
 pub(super) use commit::rejection_from_row;
+pub(super) use texts::kept_json;
 
 use super::connect::Location;
 use super::dictionary::Dictionary;

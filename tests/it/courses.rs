@@ -200,7 +200,8 @@ fn an_older_database_gets_its_timelines_at_the_next_start() {
     let folder = drifted();
     let before = {
         let mut server = Process::start(folder.path());
-        let found = (server.json("/episodes?order=asc"), server.json("/status"));
+        let checkpoint = server.get("/checkpoint").text();
+        let found = (server.json("/episodes?order=asc"), server.json("/status"), checkpoint);
         assert!(server.stop().success());
         found
     };
@@ -224,6 +225,8 @@ fn an_older_database_gets_its_timelines_at_the_next_start() {
          ALTER TABLE current_state DROP COLUMN last_pushgateway;
          ALTER TABLE current_state DROP COLUMN last_import;
          DROP TABLE push_member; DROP TABLE push_grouping;
+         DROP TRIGGER head_tree_only_grows; DROP TABLE subtree;
+         ALTER TABLE head DROP COLUMN tree_size; ALTER TABLE head DROP COLUMN frontier;
          DELETE FROM refinery_schema_history WHERE version > 1;",
     );
     let (code, said) = verify_refold(folder.path());
@@ -231,6 +234,7 @@ fn an_older_database_gets_its_timelines_at_the_next_start() {
     assert!(said.contains("schema 1 is older"), "{said}");
     let mut server = Process::start(folder.path());
     assert_eq!(server.json("/episodes?order=asc"), before.0);
+    assert_eq!(server.get("/checkpoint").text(), before.2, "the tree is built, too");
     let still = |rows: &Value| {
         let mut rows = rows.clone();
         rows.as_array_mut()

@@ -132,6 +132,19 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown-episode", title, detail)
     }
 
+    /// 404: no entry has this id.
+    pub fn no_such_entry() -> Self {
+        let title = "There is no entry of this id";
+        let detail = "Ids are whole numbers from 1 to the size in /checkpoint";
+        Self::new(StatusCode::NOT_FOUND, "unknown-entry", title, detail)
+    }
+
+    /// 503: an entry is not what its tree says it was.
+    pub fn contradicted(id: u64) -> Self {
+        tracing::error!(id, "an entry is not what was recorded under its id; run `verify`");
+        Self::cannot_read("This entry cannot be proven; the server's log says why")
+    }
+
     /// 405 with `Allow`.
     pub fn method_not_allowed(allow: &str) -> Self {
         let detail = format!("This path takes {allow}");

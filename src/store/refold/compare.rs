@@ -24,6 +24,17 @@ pub struct Difference {
     pub what: String,
 }
 
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.host {
+            Some(HostKey { server_group, host, .. }) => {
+                write!(f, "{server_group}/{host}: {}", self.what)
+            }
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
 /// What [`verify`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {

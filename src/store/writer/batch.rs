@@ -9,6 +9,7 @@ use crate::domain::push::Grouping;
 use crate::domain::report::Source;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
+use crate::domain::tree::{Frontier, Hash, Node};
 use crate::store::Trouble;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -41,6 +42,17 @@ pub struct Batch {
     pub groupings: Vec<PushedGrouping>,
     /// A host that has a new name from now on; the batch holds nothing else but that entry.
     pub renaming: Option<Renaming>,
+    /// What the entries' leaves make of the tree; `None` without entries.
+    pub growth: Option<Growth>,
+}
+
+/// A tree that has grown.
+#[derive(Debug)]
+pub struct Growth {
+    /// The tree afterwards.
+    pub tree: Frontier,
+    /// The subtrees completed, of those that are kept.
+    pub kept: Vec<(Node, Hash)>,
 }
 
 /// What is remembered of a grouping of pushes.
@@ -74,8 +86,8 @@ pub struct NewEntry {
     pub host_id: i64,
     /// The digest of its content.
     pub digest: ContentDigest,
-    /// The first 8 bytes of its leaf hash, big-endian.
-    pub hash8: i64,
+    /// Its leaf hash.
+    pub hash: Hash,
 }
 
 /// A request remembered by its Idempotency-Key.
@@ -125,6 +137,18 @@ impl Batch {
             && self.keys.is_empty()
             && self.rejections.is_empty()
             && self.groupings.is_empty()
+    }
+
+    /// Works out what its entries make of the tree that stands.
+    pub fn grow(&mut self, tree: &Frontier) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let (mut tree, mut kept) = (tree.clone(), Vec::new());
+        for entry in &self.entries {
+            tree.push(entry.hash, &mut kept);
+        }
+        self.growth = Some(Growth { tree, kept });
     }
 
     /// Puts the courses that were folded anew into the states.

@@ -10,15 +10,15 @@ use super::Writer;
 use super::batch::{Batch, CommitError, NewEntry, REJECTIONS_KEPT, Refolded, Rejection};
 use super::rename::rename;
 use super::texts::{
-    BEGIN, BLOCK_ROWS, COMMIT, add, bind_block, block_text, json_text, keys_json, lone_row,
-    rejections_json, texts,
+    BEGIN, BLOCK_ROWS, COMMIT, GROW, add, add_tree, bind_block, block_text, json_text, kept_json,
+    keys_json, lone_row, rejections_json, texts,
 };
 use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Sender, Source};
 use crate::domain::time::Timestamp;
 use crate::store::dictionary::Dictionary;
-use crate::store::rows::{NarrowEntry, content_json, digest_from_hex};
+use crate::store::rows::{NarrowEntry, content_json, digest_from_hex, hash8};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Executor, Row};
@@ -86,8 +86,11 @@ impl Writer {
         let plain =
             batch.changes.is_empty() && batch.disorders.is_empty() && batch.renaming.is_none();
         let plain = plain && batch.groupings.is_empty();
+        let growth = batch.growth.as_ref();
+        let plain = plain && growth.is_some_and(|growth| growth.kept.is_empty());
         if fresh.is_none() && !asides && plain && rows.len() <= BLOCK_ROWS {
-            let values = bind_block(&rows, &batch.states, 0);
+            let mut values = bind_block(&rows, &batch.states, 0);
+            add_tree(&mut values, growth);
             let text = block_text(rows.len(), true);
             return execute(connection, text, values, true).await.map(|()| Refolded::new());
         }
@@ -100,6 +103,12 @@ impl Writer {
             let text =
                 if batch.states.is_empty() { lone_row() } else { block_text(block.len(), false) };
             execute(connection, text, values, false).await?;
+        }
+        if let Some(growth) = growth {
+            let mut values = SqliteArguments::default();
+            add_tree(&mut values, Some(growth));
+            add(&mut values, kept_json(&growth.kept));
+            execute(connection, GROW, values, false).await?;
         }
         if asides {
             let mut values = texts(&[keys_json(&batch.keys), rejections_json(&batch.rejections)]);
@@ -189,7 +198,7 @@ impl Writer {
     fn number(&mut self, batch: &Batch) -> (Vec<NarrowEntry>, Option<[String; 4]>) {
         let (mut contents, mut senders, mut runs) = (Vec::new(), Vec::new(), Vec::new());
         let mut rows = Vec::with_capacity(batch.entries.len());
-        for NewEntry { entry, host_id, digest, hash8 } in &batch.entries {
+        for NewEntry { entry, host_id, digest, hash } in &batch.entries {
             let content_id = self.contents.number(digest, |id| {
                 contents.push(content_json(id, digest, &entry.content));
             });
@@ -214,7 +223,7 @@ impl Writer {
                 source: entry.source,
                 late: entry.late,
                 transition: entry.transition,
-                hash8: *hash8,
+                hash8: hash8(hash),
             });
         }
         let host = |(id, key): &(i64, HostKey)| (*id, key.server_group.clone(), key.host.clone());

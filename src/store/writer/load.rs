@@ -8,6 +8,7 @@ use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Status};
 use crate::domain::state::{HostState, Place, Word};
 use crate::domain::time::Timestamp;
+use crate::domain::tree::Frontier;
 use crate::store::dictionary::Dictionary;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
@@ -21,6 +22,8 @@ pub struct Loaded {
     pub origin: Arc<str>,
     /// The newest entry's id; 0 for an empty history.
     pub size: u64,
+    /// The Merkle tree over all entries.
+    pub tree: Frontier,
     /// When the newest entry came.
     pub last_received: Timestamp,
     /// Every host's state.
@@ -36,7 +39,7 @@ pub struct Loaded {
 const HEAD: &str = "SELECT origin, size,
     (SELECT received_at FROM drift_history WHERE seq = size),
     (SELECT max(id) FROM host), (SELECT max(id) FROM content),
-    (SELECT max(id) FROM sender), (SELECT max(id) FROM run) FROM head";
+    (SELECT max(id) FROM sender), (SELECT max(id) FROM run), tree_size, frontier FROM head";
 const FORMER_NAMES: &str = "SELECT a.host_id, a.root_id, o.server_group, o.host \
      FROM host_alias a JOIN host o ON o.id = a.host_id ORDER BY a.host_id";
 const STATES: &str = "
@@ -92,6 +95,7 @@ impl Writer {
         Ok(Loaded {
             origin: head.try_get::<String, _>(0)?.into(),
             size: self.size,
+            tree: tree_of(&head)?,
             last_received: Timestamp(number(2)?),
             hosts,
             former,
@@ -99,6 +103,18 @@ impl Writer {
             last_host_id: number(3)?,
         })
     }
+}
+
+/// The tree of a head, which must cover all entries: it is built before anybody loads.
+fn tree_of(head: &SqliteRow) -> Result<Frontier, sqlx::Error> {
+    let (size, tree_size): (i64, i64) = (head.try_get(1)?, head.try_get(7)?);
+    let tree = Frontier::from_text(tree_size as u64, head.try_get(8)?);
+    let damaged = || {
+        sqlx::Error::Decode(
+            "the tree does not cover the history: head.tree_size, head.frontier".into(),
+        )
+    };
+    tree.filter(|tree| tree.size() == size as u64).ok_or_else(damaged)
 }
 
 /// Every host's state, in one snapshot of the caller's.

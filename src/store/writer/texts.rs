@@ -1,8 +1,10 @@
 //! The texts of a batch and the values bound into them. Texts are made per number of rows and kept
 //! prepared.
 
-use super::batch::{KeyRecord, Rejection};
+use super::batch::{Growth, KeyRecord, Rejection};
+use crate::domain::line::hex;
 use crate::domain::state::HostState;
+use crate::domain::tree::{Hash, Node};
 use crate::store::rows::{NarrowEntry, STATE_COLUMNS, state_columns};
 use sqlx::Arguments;
 use sqlx::sqlite::SqliteArguments;
@@ -17,6 +19,11 @@ const INSERT_HISTORY: &str = "INSERT OR ROLLBACK INTO drift_history (seq, host_i
      ahead, content_id, sender_id, run_id, kind, source, late, transition, hash8) VALUES ";
 const HISTORY_COLUMNS: usize = 13;
 const UPSERT_STATE: &str = "INSERT OR REPLACE INTO current_state VALUES ";
+const GROW_TREE: &str = "UPDATE head SET tree_size = ?, frontier = ?;";
+/// Writes the tree as it is now, and the subtrees it completed.
+pub(super) const GROW: &str = "UPDATE head SET tree_size = $1, frontier = $2; \
+     INSERT INTO subtree (level, n, hash) \
+     SELECT value->>0, value->>1, value->>2 FROM json_each($3);";
 pub(super) const COMMIT: &str = "COMMIT;";
 
 /// The text that writes `rows` history rows and as many states; `whole`: from BEGIN to COMMIT.
@@ -30,8 +37,8 @@ pub(super) fn block_text(rows: usize, whole: bool) -> &'static str {
         };
         let history = format!("{INSERT_HISTORY}{};", list(HISTORY_COLUMNS));
         let states = format!("{UPSERT_STATE}{};", list(STATE_COLUMNS));
-        let (begin, commit) = if whole { (BEGIN, COMMIT) } else { ("", "") };
-        [begin, &history, &states, commit].concat()
+        let (begin, tree, commit) = if whole { (BEGIN, GROW_TREE, COMMIT) } else { ("", "", "") };
+        [begin, &history, &states, tree, commit].concat()
     })
 }
 
@@ -63,6 +70,20 @@ pub(super) fn bind_block(
         }
     }
     values
+}
+
+/// The tree's size and frontier behind them, if it has grown.
+pub(super) fn add_tree(values: &mut SqliteArguments, growth: Option<&Growth>) {
+    if let Some(Growth { tree, .. }) = growth {
+        add(values, tree.size() as i64);
+        add(values, tree.to_text());
+    }
+}
+
+/// Subtrees as rows of a JSON text.
+pub(in crate::store) fn kept_json(kept: &[(Node, Hash)]) -> String {
+    let row = |(node, hash): &(Node, Hash)| (node.level, node.n, hex(&hash.0));
+    json_text(&kept.iter().map(row).collect::<Vec<_>>())
 }
 
 pub(super) fn texts(texts: &[String]) -> SqliteArguments {

@@ -1,0 +1,92 @@
+//! The manifest of an export: what it leaves out, so that what it holds can be proven.
+
+use super::Sees;
+use crate::commands::verify::manifest_of;
+use crate::commands::{Failure, progress};
+use crate::config::ExportArgs;
+use crate::domain::checkpoint::{Checkpoint, SigningKeys};
+use crate::domain::line::hex;
+use crate::domain::manifest::{self, Manifest};
+use crate::store::{Dictionary, Location, hashes_of};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// What a manifest must know of the lines.
+#[derive(Default)]
+pub struct LinesSeen {
+    ids: Vec<u64>,
+    sha256: Sha256,
+}
+
+/// What a line says of itself.
+#[derive(Deserialize)]
+struct Named<'a> {
+    id: &'a str,
+}
+
+impl Sees for LinesSeen {
+    /// Chunks end where lines end.
+    fn see(&mut self, chunk: &[u8]) {
+        self.sha256.update(chunk);
+        for line in chunk.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let named: Named<'_> = serde_json::from_slice(line).expect("lines are JSON objects");
+            self.ids.push(named.id.parse().expect("an id is a number"));
+        }
+    }
+}
+
+/// Writes the manifest beside the export.
+pub async fn write(
+    export: &Path,
+    mut seen: LinesSeen,
+    args: &ExportArgs,
+    location: &Location,
+    keys: &SigningKeys,
+    checkpoint: &Checkpoint,
+) -> Result<(), Failure> {
+    seen.ids.sort_unstable();
+    let leaves: Vec<u64> = seen.ids.iter().map(|id| id - 1).collect();
+    let nodes = manifest::without(checkpoint.size, &leaves);
+    let bar = progress::bar("hashing what is left out");
+    let (origin, dictionary) = (&checkpoint.origin, Dictionary::default());
+    let shown = |done, total| bar.show(done, total);
+    let hashes = hashes_of(location, &dictionary, origin, &nodes, &shown).await?;
+    bar.finish();
+    let mut filter: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in args.pairs() {
+        filter.entry(name).or_default().push(value);
+    }
+    let omitted = nodes.iter().zip(hashes);
+    let manifest = Manifest {
+        manifest: manifest::VERSION,
+        origin: origin.to_string(),
+        checkpoint: keys.sign(checkpoint),
+        keys: keys.public().to_vec(),
+        filter,
+        sha256: hex(&seen.sha256.finalize()),
+        lines: seen.ids.len() as u64,
+        ids: manifest::runs(&seen.ids),
+        omitted: omitted.map(|(node, hash)| manifest::omitted(*node, hash)).collect(),
+    };
+    let path = manifest_of(export);
+    let named = |error: std::io::Error| format!("{}: {error}", path.display());
+    save(&path, &manifest).map_err(named)?;
+    eprintln!("{}: proves them against the {} entries there are", path.display(), checkpoint.size);
+    Ok(())
+}
+
+fn save(path: &Path, manifest: &Manifest) -> std::io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let mut file = BufWriter::new(File::create(&part)?);
+    serde_json::to_writer(&mut file, manifest)?;
+    file.write_all(b"\n")?;
+    let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)
+}

@@ -1,0 +1,130 @@
+//! What the server knows of its own past when it starts, and what it leaves behind for the next start.
+
+use super::remembered::Remembered;
+use super::{Database, Failure, keys, system_clock};
+use crate::config::{DatabaseArgs, KeyArgs};
+use crate::domain::checkpoint::{Checkpoint, SigningKeys};
+use crate::domain::tree::Question;
+use crate::recorder::Clock;
+use crate::store::{Location, Readers};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the newest checkpoint is remembered, if there is a newer one.
+const INTERVAL: Duration = Duration::from_mins(1);
+
+/// Keys, and remembered checkpoints.
+pub struct Trust {
+    /// What checkpoints are signed with.
+    pub keys: Arc<SigningKeys>,
+    remembered: Remembered,
+    readers: Arc<Readers>,
+    clock: Clock,
+}
+
+impl Trust {
+    /// Reads (or makes) the keys, and compares the history with what is remembered of it.
+    pub async fn open(
+        database: &Database,
+        location: &Location,
+        key: &KeyArgs,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
+        let remembered = Remembered::read(location.remembered())?;
+        let origin = database.recorder.origin();
+        let readers = database.readers.clone();
+        if let Some(newest) = remembered.newest() {
+            compare(&readers, newest, location).await?;
+        }
+        let fresh = remembered.known().is_empty();
+        let keys = keys::load_or_create(&keys::path(key, location), origin, fresh)?;
+        let mut trust = Self { keys: Arc::new(keys), remembered, readers, clock };
+        trust.remember().await?;
+        Ok(trust)
+    }
+
+    /// Remembers the newest checkpoint.
+    pub async fn remember(&mut self) -> Result<(), Failure> {
+        let head = self.readers.tree_head().await?;
+        let (size, root) = (head.tree.size(), head.tree.root());
+        let checkpoint = Checkpoint { origin: head.origin, size, root };
+        self.remembered.add(checkpoint, &self.keys, (self.clock)()).await?;
+        Ok(())
+    }
+
+    /// Goes on remembering until it is dropped.
+    pub async fn keep_remembering(&mut self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if let Err(error) = self.remember().await {
+                tracing::warn!(%error, "the newest checkpoint is not remembered");
+            }
+        }
+    }
+}
+
+/// Whether the history goes on where a remembered checkpoint was.
+async fn compare(
+    readers: &Readers,
+    newest: &Checkpoint,
+    location: &Location,
+) -> Result<(), Failure> {
+    let head = readers.tree_head().await?;
+    let (path, size) = (location.path.display(), head.tree.size());
+    let file = location.remembered();
+    let what_to_do = format!(
+        "restore the newer database; or, if this one is right, run `gitops-status-server accept-rollback` (it keeps {} under another name)",
+        file.display()
+    );
+    if head.origin != newest.origin {
+        let (now, then) = (&head.origin, &newest.origin);
+        return Err(format!("{path}: this is the history {now}, but the checkpoints beside it are of {then}; {what_to_do}").into());
+    }
+    if size < newest.size {
+        let then = newest.size;
+        return Err(format!("{path}: the history has {size} entries, but it had {then}: an older copy, or its end is lost; {what_to_do}").into());
+    }
+    let then = newest.size;
+    let root = if size == then {
+        head.tree.root()
+    } else {
+        // The part of it that is not kept is hashed anew, which a damaged entry would falsify.
+        match readers.damaged(&head.origin, then).await {
+            Ok(None) => {}
+            Ok(Some(id)) => {
+                tracing::error!(id, "an entry is not what was recorded under its id; run `verify`");
+                return Ok(());
+            }
+            Err(error) => {
+                tracing::error!(%error, "the newest entries cannot be read; run `verify`");
+                return Ok(());
+            }
+        }
+        readers.prove(&head.origin, Question::Root(then)).await?[0]
+    };
+    if root != newest.root {
+        return Err(format!("{path}: the first {then} entries are not those that were there; run `gitops-status-server verify`, which names the first; then {what_to_do}").into());
+    }
+    Ok(())
+}
+
+/// `accept-rollback`: puts the remembered checkpoints aside, so that the server starts with the history
+/// as it is.
+pub fn run_accept_rollback(args: &DatabaseArgs) -> Result<(), Failure> {
+    let location = Location::parse(&args.database_url)?;
+    let remembered = Remembered::read(location.remembered())?;
+    let Some(newest) = remembered.newest() else {
+        return Err(
+            format!("{}: no checkpoint is remembered", location.remembered().display()).into()
+        );
+    };
+    let time = system_clock()().calendar().format("%Y%m%dT%H%M%SZ");
+    let aside = location.beside(&format!(".checkpoints.until-{time}"));
+    std::fs::rename(location.remembered(), &aside)?;
+    eprintln!(
+        "{}: kept. Receipts and checkpoints of the {} entries it knew may contradict the history from now on; keep this file to show why",
+        aside.display(),
+        newest.size
+    );
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! The database: its tree, its projections, and what others hold of it.
+
+use super::{Held, Report, listed};
+use crate::commands::Failure;
+use crate::commands::progress;
+use crate::commands::remembered::Remembered;
+use crate::config::VerifyArgs;
+use crate::domain::checkpoint::Checkpoint;
+use crate::domain::line::hex;
+use crate::domain::tree::Hash;
+use crate::store::{
+    Audit, Dictionary, Fault, Location, Writer, audit, check_file, check_only, entry_hash, verify,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A checkpoint, and where it comes from.
+struct Known {
+    checkpoint: Checkpoint,
+    from: String,
+}
+
+/// Checks the tree and the projections, or of the two what is asked for; or only receipts.
+pub async fn check(args: &VerifyArgs, held: &Held) -> Result<Report, Failure> {
+    let location = Location::parse(&args.database.database_url)?;
+    check_only(&location).await?;
+    let dictionary = Arc::new(Dictionary::default());
+    let mut report = Report::default();
+    let only_receipts = !held.receipts.is_empty() && held.checkpoints.is_empty();
+    let (tree, refold) = (args.tree || !held.checkpoints.is_empty(), args.refold);
+    let (tree, refold) =
+        if tree || refold || only_receipts { (tree, refold) } else { (true, true) };
+    if !(only_receipts || args.tree || args.refold) {
+        let found = check_file(&location).await?;
+        if found.is_empty() {
+            report.right("the file is sound".to_owned());
+        } else {
+            let what =
+                "the file is damaged; restore a backup, or see docs/operations.md".to_owned();
+            report.others.push(what + &listed(&found));
+        }
+    }
+    if tree {
+        check_tree(&location, &dictionary, held, &mut report).await?;
+    }
+    if !held.receipts.is_empty() {
+        check_receipts(&location, &dictionary, held, &mut report).await?;
+    }
+    if refold {
+        check_projections(&location, &dictionary, &mut report).await?;
+    }
+    Ok(report)
+}
+
+async fn check_tree(
+    location: &Location,
+    dictionary: &Arc<Dictionary>,
+    held: &Held,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let remembered = Remembered::read(location.remembered())?;
+    let beside = remembered.known().iter().map(|block| Known {
+        checkpoint: block.checkpoint.clone(),
+        from: format!("remembered on {}", block.time),
+    });
+    let given = held.checkpoints.iter().map(|(file, checkpoint)| Known {
+        checkpoint: checkpoint.clone(),
+        from: format!("{}, {}", file.display(), held.signatures()),
+    });
+    let mut known: Vec<Known> = beside.chain(given).collect();
+    known.sort_by_key(|known| known.checkpoint.size);
+    let sizes: Vec<u64> = known.iter().map(|known| known.checkpoint.size).collect();
+    let bar = progress::bar("hashing");
+    let shown = |done, total| bar.show(done, total);
+    let audited = audit(location, dictionary, &sizes, &shown).await?;
+    bar.finish();
+    let Audit { origin, entries, root, .. } = &audited;
+    let intact = audited.faults.is_empty();
+    report.right(format!("history {origin}: {entries} entries, root {}", hex(&root.0)));
+    if intact {
+        report.right("every entry is what was recorded".to_owned());
+    }
+    compare(&audited, &known, report);
+    report.faults.extend(audited.faults);
+    Ok(())
+}
+
+/// Compares the roots with checkpoints, which are in the order of their sizes.
+fn compare(audited: &Audit, known: &[Known], report: &mut Report) {
+    let (mut good, mut fits) = (0, Vec::new());
+    for Known { checkpoint, from } in known {
+        let Checkpoint { origin, size, root } = checkpoint;
+        let mut fault = |first, last, what| report.wrong(Fault { first, last, what });
+        if *origin != audited.origin {
+            fault(
+                1,
+                audited.entries.max(1),
+                format!("a checkpoint is of another history, {origin} ({from})"),
+            );
+        } else if *size > audited.entries {
+            let what = format!("they are gone; a checkpoint of {size} entries knows them ({from})");
+            fault(audited.entries + 1, *size, what);
+        } else if audited.roots.get(size) == Some(root) {
+            good = *size;
+            fits.push(from);
+        } else if audited.faults.first().is_none_or(|fault| fault.first > *size) {
+            let what = format!("they are not those of a checkpoint of {size} entries ({from})");
+            fault((good + 1).min(*size), *size, what);
+        }
+    }
+    if let Some(newest) = fits.last() {
+        let count = fits.len();
+        let all = known.len();
+        report.right(format!(
+            "{count} of {all} checkpoints fit, the newest of {good} entries ({newest})"
+        ));
+    }
+}
+
+async fn check_receipts(
+    location: &Location,
+    dictionary: &Arc<Dictionary>,
+    held: &Held,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let origin = Writer::look(location, dictionary).await?.origin;
+    let mut hashes: HashMap<u64, Hash> = HashMap::new();
+    for receipt in &held.receipts {
+        if let Some(hash) = entry_hash(location, dictionary, &origin, receipt.id).await? {
+            hashes.insert(receipt.id, hash);
+        }
+    }
+    held.check_receipts(&origin, report, |id| hashes.get(&id).map(|hash| hash.0));
+    Ok(())
+}
+
+async fn check_projections(
+    location: &Location,
+    dictionary: &Arc<Dictionary>,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let bar = progress::bar("folding");
+    let verdict = verify(location, dictionary, &|done, total| bar.show(done, total)).await;
+    bar.finish();
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(error) if error.is_damage() => {
+            report.others.push(format!("the history cannot be folded: {error}"));
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (entries, hosts) = (verdict.entries, verdict.hosts);
+    let differences = verdict.differences.len();
+    if differences == 0 {
+        report.right(format!("{entries} entries of {hosts} hosts: all projections are right"));
+        return Ok(());
+    }
+    report.others.push(format!(
+        "{entries} entries of {hosts} hosts: {differences} projections are not what the history says; `gitops-status-server rebuild` writes them anew (stop the server first){}",
+        listed(&verdict.differences)
+    ));
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Receipts as clients print them: `gitops-status receipt ORIGIN ID HASH`. A CI log that holds some is
+//! a witness.
+
+use super::tree::{Hash, hash_from_hex};
+use std::str::FromStr;
+
+/// What stands before a receipt in a log.
+const MARK: &str = "gitops-status receipt ";
+
+/// That an entry was recorded under an id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receipt {
+    /// The history's name.
+    pub origin: String,
+    /// The entry's id.
+    pub id: u64,
+    /// Its leaf hash.
+    pub hash: Hash,
+}
+
+impl FromStr for Receipt {
+    type Err = &'static str;
+
+    /// Reads `ORIGIN ID HASH`, with or without the words that clients print before it.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let mut words = text.strip_prefix(MARK.trim_end()).unwrap_or(text).split_whitespace();
+        let mut parse = || {
+            let origin = words.next()?.to_owned();
+            let id = words.next()?.parse().ok()?;
+            let hash = hash_from_hex(words.next()?)?;
+            (words.next().is_none() && id > 0).then_some(Self { origin, id, hash })
+        };
+        parse().ok_or("is not a receipt; write ORIGIN ID HASH as the log has them")
+    }
+}
+
+/// Every receipt in a log, whatever else stands on its lines; and the numbers of lines whose receipt
+/// cannot be read.
+pub fn in_log(text: &str) -> (Vec<Receipt>, Vec<usize>) {
+    let (mut receipts, mut unreadable) = (Vec::new(), Vec::new());
+    for (at, line) in text.lines().enumerate() {
+        let Some((_, rest)) = line.split_once(MARK) else { continue };
+        let words: Vec<&str> = rest.split_whitespace().take(3).collect();
+        match words.join(" ").parse() {
+            Ok(receipt) => receipts.push(receipt),
+            Err(_) => unreadable.push(at + 1),
+        }
+    }
+    (receipts, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_are_found_in_logs() {
+        let hash = "ab".repeat(32);
+        let plain = format!("gitops-status-server/00 7 {hash}");
+        let receipt: Receipt = plain.parse().unwrap();
+        assert_eq!((receipt.id, receipt.hash), (7, Hash([0xab; 32])));
+        assert_eq!(format!("gitops-status receipt {plain}").parse(), Ok(receipt.clone()));
+        for wrong in ["", "a", "a 1", "a 1 zz", "a 0 {hash}", &format!("{plain} more")] {
+            assert!(wrong.parse::<Receipt>().is_err(), "{wrong}");
+        }
+        let log = format!(
+            "12:00 + sh\n\u{1b}[0m[step] gitops-status receipt {plain} \nnothing\n\
+             gitops-status receipt broken off\n"
+        );
+        assert_eq!(in_log(&log), (vec![receipt], vec![4]));
+    }
+}

@@ -1,0 +1,189 @@
+//! An export alone, in an auditor's hands: whole or filtered, with a checkpoint or a manifest.
+
+use crate::process::{Process, run, url};
+use serde_json::{Value, json};
+use std::path::Path;
+use tempfile::TempDir;
+
+/// 400 reports of four hosts in two groups, a checkpoint, the public key, and 50 reports more.
+fn history() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::start(folder.path());
+    report(&server, 0..400);
+    let save = |name: &str, path: &str| {
+        std::fs::write(folder.path().join(name), server.get(path).body).unwrap();
+    };
+    save("checkpoint", "/checkpoint");
+    save("key", "/checkpoint/key");
+    report(&server, 400..450);
+    assert!(server.stop().success());
+    folder
+}
+
+fn report(server: &Process, numbers: std::ops::Range<usize>) {
+    let report = |n: usize| {
+        json!({"server_group":format!("g{}", n % 2), "host":format!("h{}", n % 4),
+        "status":"synced", "run_id":n.to_string()})
+    };
+    let reports: Vec<Value> = numbers.map(report).collect();
+    server.post("/status/pipeline", &json!(reports)).ok();
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> (bool, String) {
+    let output = run(folder, arguments);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.success(), said)
+}
+
+fn export(folder: &Path, more: &[&str]) {
+    let url = url(folder);
+    let arguments = ["export", "--database-url", &url, "--format", "ndjson", "-o", "lines"];
+    let (ok, said) = command(folder, &[&arguments[..], more].concat());
+    assert!(ok, "{said}");
+}
+
+fn verify(folder: &Path, more: &[&str]) -> (bool, String) {
+    command(folder, &[&["verify", "--export", "lines"], more].concat())
+}
+
+fn edit(folder: &Path, name: &str, change: impl Fn(String) -> String) {
+    let path = folder.join(name);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let changed = change(text.clone());
+    assert_ne!(text, changed, "{name}");
+    std::fs::write(path, changed).unwrap();
+}
+
+fn without_line(text: &str, number: usize) -> String {
+    let lines = text.lines().enumerate().filter(|(at, _)| at + 1 != number);
+    lines.fold(String::new(), |text, (_, line)| text + line + "\n")
+}
+
+#[test]
+fn a_whole_export_is_checked_against_a_checkpoint() {
+    let folder = history();
+    let folder = folder.path();
+    let held = ["--checkpoint", "checkpoint", "--key", "key"];
+    for sort in ["id", "time"] {
+        export(folder, &["--sort", sort, "--filter", "to_id=400"]);
+        let (ok, said) = verify(folder, &held);
+        assert!(ok && said.contains("400 lines") && said.contains("signed by the key"), "{said}");
+    }
+    let (ok, said) = verify(folder, &held[..2]);
+    assert!(ok && said.contains("signature not checked: give --key"), "{said}");
+    export(folder, &["--sort", "id"]);
+    let (ok, said) = verify(folder, &held);
+    assert!(
+        !ok && said.contains("entries from 401 on: checkpoint covers 400 entries; take a newer"),
+        "{said}"
+    );
+    for (change, says) in [
+        (
+            &(|text: String| text.replacen("synced", "failed", 1)) as &dyn Fn(String) -> String,
+            "entries 1 to 400: one of them is not what checkpoint covers",
+        ),
+        (&|text| without_line(&text, 257), "first at entry 257"),
+        (&|text| without_line(&text, 400), "entry 400: they are missing; checkpoint covers 400"),
+        (&|text| text.clone() + &text, "it stands in the file twice"),
+        (&|text| text.replace("\"id\":\"7\"", "\"id\":\"8\""), "first at entry 7"),
+        (&|text| format!("{text}nonsense\n"), "line 401 is not a line of a history"),
+        (&|_| String::new(), "no lines are in it"),
+    ] {
+        export(folder, &["--sort", "id", "--filter", "to_id=400"]);
+        edit(folder, "lines", change);
+        let (ok, said) = verify(folder, &held);
+        assert!(!ok && said.contains(says), "{says}: {said}");
+    }
+    let (ok, said) = verify(folder, &[]);
+    assert!(!ok && said.contains("--export needs --checkpoint FILE, or the manifest"), "{said}");
+    edit(folder, "checkpoint", |note| note.replacen("400", "401", 1));
+    assert!(verify(folder, &held).1.contains("its signature is wrong"));
+}
+
+#[test]
+fn a_filtered_export_is_checked_with_its_manifest() {
+    let folder = history();
+    let folder = folder.path();
+    for filter in [
+        &["--filter", "host=h3"][..],
+        &["--filter", "from_id=100", "--filter", "to_id=300", "--sort", "id"],
+        &["--filter", "host=h1", "--filter", "server_group=g1", "--limit", "7"],
+        &["--from", "2030-01-01"],
+        &[],
+    ] {
+        export(folder, &[filter, &["--proof"]].concat());
+        let (ok, said) = verify(folder, &["--key", "key"]);
+        assert!(ok && said.contains("of 450 entries"), "{filter:?}: {said}");
+    }
+    let export_h3 = || export(folder, &["--filter", "host=h3", "--proof"]);
+    for (name, change, says) in [
+        (
+            "lines",
+            &(|text: String| text.replacen("synced", "failed", 1)) as &dyn Fn(String) -> String,
+            "one of them is not what",
+        ),
+        ("lines", &|text| without_line(&text, 9), "it is neither in the file nor accounted for"),
+        (
+            "lines",
+            &|text| without_line(&text, 9),
+            "it is not the file that lines.manifest.json is about",
+        ),
+        (
+            "lines.manifest.json",
+            &|text| text.replacen("[1,2,\"", "[1,2,\"0", 1),
+            "first at entry 1",
+        ),
+        ("lines.manifest.json", &|text| text.replacen("[1,2,", "[1,3,", 1), "first at entry 1"),
+        (
+            "lines.manifest.json",
+            &|text| text.replacen("\"manifest\":1", "\"manifest\":2", 1),
+            "version 2 needs a newer",
+        ),
+        (
+            "lines.manifest.json",
+            &|text| text.replacen("\\n450\\n", "\\n451\\n", 1),
+            "its signature is wrong",
+        ),
+        ("lines.manifest.json", &|text| text.replacen('{', "", 1), "not a manifest"),
+    ] {
+        export_h3();
+        edit(folder, name, change);
+        let (ok, said) = verify(folder, &["--key", "key"]);
+        assert!(!ok && said.contains(says), "{says}: {said}");
+    }
+    let url = url(folder);
+    let csv = ["export", "--database-url", &url, "--proof", "-o", "lines.csv"];
+    let output = run(folder, &csv);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!folder.join("lines.csv").exists());
+    let (ok, said) = command(folder, &["export", "--database-url", &url, "--proof"]);
+    assert!(!ok && said.contains("--output"), "{said}");
+}
+
+#[test]
+fn receipts_are_found_in_an_export() {
+    let folder = history();
+    let folder = folder.path();
+    export(folder, &["--sort", "id", "--filter", "to_id=400"]);
+    let lines = std::fs::read_to_string(folder.join("lines")).unwrap();
+    let line: Value = serde_json::from_str(lines.lines().nth(76).unwrap()).unwrap();
+    let hash = crate::receipts::leaf_hash(lines.lines().nth(76).unwrap());
+    let origin = line["origin"].as_str().unwrap();
+    let receipt = format!("gitops-status receipt {origin} 77 {hash}");
+    let held = ["--checkpoint", "checkpoint", "--key", "key", "--receipt"];
+    let (ok, said) = verify(folder, &[&held[..], &[&receipt]].concat());
+    assert!(ok && said.contains("1 of 1 receipts fit"), "{said}");
+    for (wrong, says) in [
+        (receipt.replace(" 77 ", " 78 "), "entry 78: it is not what its receipt says"),
+        (receipt.replace(" 77 ", " 777 "), "entry 777: a receipt of it was given out"),
+        (
+            receipt.replace(origin, "gitops-status-server/00"),
+            "a receipt of it is of another history",
+        ),
+    ] {
+        let (ok, said) = verify(folder, &[&held[..], &[&wrong]].concat());
+        assert!(!ok && said.contains(says), "{says}: {said}");
+    }
+    let output = run(folder, &["verify", "--receipt", "nonsense"]);
+    assert_eq!(output.status.code(), Some(2));
+}
