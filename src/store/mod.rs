@@ -15,6 +15,7 @@ mod readers;
 mod refold;
 mod rows;
 mod soundness;
+mod threads;
 mod tree;
 mod writer;
 

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 pub fn verdict(server: &Server) -> Verdict {
     let location = Location { path: server.database() };
     let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    run.block_on(verify(&location, &Dictionary::default(), &|_, _| {})).unwrap()
+    run.block_on(verify(&location, &std::sync::Arc::new(Dictionary::default()), &|_, _| {}))
+        .unwrap()
 }
 
 /// Reports, or an act on a host: its path and body.

@@ -11,9 +11,12 @@ use crate::store::connect::Location;
 use crate::store::courses::file_set;
 use crate::store::dictionary::Dictionary;
 use crate::store::rows::{STATE_COLUMNS, state_columns};
+use crate::store::threads;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// A projection that is not what the history says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,42 +73,95 @@ const STRAYS: &str = "SELECT t.name, count(*) FROM (
     GROUP BY t.name";
 const ALIASES: &str = "SELECT host_id FROM host_alias WHERE root_id = $1 ORDER BY host_id";
 
-/// Folds the whole history anew and compares it with what is written down. Changes nothing; reads
-/// one snapshot, so that a running server does not disturb it.
+/// Folds the whole history anew and compares it with what is written down, on as many threads as there
+/// are processors. Changes nothing; each host is looked at in one snapshot, so that a running server
+/// does not disturb it.
 pub async fn verify(
     location: &Location,
-    dictionary: &Dictionary,
+    dictionary: &Arc<Dictionary>,
     progress: Progress<'_>,
 ) -> Result<Verdict, Trouble> {
-    let mut connection = location.open_reader().await?;
-    let mut snapshot = connection.begin().await?;
-    let total = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?.try_get::<i64, _>(0)? as u64;
-    let mut verdict = Verdict { entries: total, ..Verdict::default() };
-    let roots = roots(&mut snapshot, u64::MAX).await?;
+    let parts = threads::count();
+    let (told, mut heard) = mpsc::channel(parts);
+    let verdicts = (0..parts).map(|part| {
+        let (location, dictionary, told) = (location.clone(), dictionary.clone(), told.clone());
+        let share = Share { location, dictionary, part, parts, told };
+        threads::run(async move || share.verify().await)
+    });
+    let verdicts = futures_util::future::try_join_all(verdicts);
+    drop(told);
+    let telling = async {
+        let mut done = 0;
+        while let Some((entries, total)) = heard.recv().await {
+            done += entries;
+            progress(done.min(total), total);
+        }
+    };
+    let (verdicts, ()) = futures_util::future::join(verdicts, telling).await;
+    let mut all = Verdict::default();
+    for verdict in verdicts? {
+        all.entries = all.entries.max(verdict.entries);
+        all.hosts += verdict.hosts;
+        all.differences.extend(verdict.differences);
+    }
+    Ok(all)
+}
+
+/// The hosts that one thread looks at.
+struct Share {
+    location: Location,
+    dictionary: Arc<Dictionary>,
+    part: usize,
+    parts: usize,
+    /// Hears how many entries are folded, and how many there are.
+    told: mpsc::Sender<(u64, u64)>,
+}
+
+impl Share {
+    async fn verify(self) -> Result<Verdict, sqlx::Error> {
+        let mut connection = self.location.open_reader().await?;
+        let mut snapshot = connection.begin().await?;
+        let total = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?.try_get::<i64, _>(0)? as u64;
+        let mut verdict = Verdict { entries: total, ..Verdict::default() };
+        let mut roots = roots(&mut snapshot, u64::MAX).await?;
+        if self.part == 0 {
+            verdict.differences = strays(&mut snapshot, &roots).await?;
+        }
+        roots.retain(|root| root.names.root as usize % self.parts == self.part);
+        for root in &roots {
+            let mut entries = 0;
+            let count = |page: usize| entries += page as u64;
+            let folded = fold_host(&mut snapshot, &self.dictionary, root, count).await?;
+            // Only the bar misses it if nobody hears.
+            let _ = self.told.send((entries, total)).await;
+            let found = match folded {
+                Some(folded) => compare(&mut snapshot, root, &folded).await?,
+                None => Vec::new(),
+            };
+            verdict.hosts += 1;
+            let host = Some(root.key.clone());
+            let found = found.into_iter().map(|what| Difference { host: host.clone(), what });
+            verdict.differences.extend(found);
+        }
+        snapshot.commit().await?;
+        connection.close().await?;
+        Ok(verdict)
+    }
+}
+
+/// Rows of hosts that have no course of their own.
+async fn strays(
+    connection: &mut SqliteConnection,
+    roots: &[Root],
+) -> Result<Vec<Difference>, sqlx::Error> {
     let ids: Vec<i64> = roots.iter().map(|root| root.names.root).collect();
     let ids = serde_json::to_string(&ids).expect("integers are JSON");
-    for row in sqlx::query(STRAYS).bind(ids).fetch_all(&mut *snapshot).await? {
+    let rows = sqlx::query(STRAYS).bind(ids).fetch_all(connection).await?;
+    let stray = |row: &SqliteRow| {
         let what = format!("{}: {} rows of no host", row.get::<&str, _>(0), row.get::<i64, _>(1));
-        verdict.differences.push(Difference { host: None, what });
-    }
-    let mut done = 0;
-    for root in &roots {
-        let folded = fold_host(&mut snapshot, dictionary, root, |entries| {
-            done += entries as u64;
-            progress(done, total);
-        });
-        let found = match folded.await? {
-            Some(folded) => compare(&mut snapshot, root, &folded).await?,
-            None => Vec::new(),
-        };
-        verdict.hosts += 1;
-        let host = Some(root.key.clone());
-        let found = found.into_iter().map(|what| Difference { host: host.clone(), what });
-        verdict.differences.extend(found);
-    }
-    snapshot.commit().await?;
-    connection.close().await?;
-    Ok(verdict)
+        Difference { host: None, what }
+    };
+    Ok(rows.iter().map(stray).collect())
 }
 
 /// Rows as texts: what is compared is also what is shown.

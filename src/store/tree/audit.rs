@@ -10,6 +10,7 @@ use crate::store::connect::Location;
 use crate::store::dictionary::Dictionary;
 use crate::store::refold::Progress;
 use crate::store::rows::hash8;
+use crate::store::threads;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 use std::collections::{BTreeMap, HashMap};
@@ -151,7 +152,7 @@ impl Stretches {
     fn begin(location: &Location, dictionary: &Arc<Dictionary>, head: &Head) -> Self {
         let (sender, results) = mpsc::channel(WAITING);
         let counter = Arc::new(AtomicU64::new(0));
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..threads::count() {
             let worker = Worker {
                 location: location.clone(),
                 dictionary: dictionary.clone(),
@@ -160,7 +161,13 @@ impl Stretches {
                 counter: counter.clone(),
                 sender: sender.clone(),
             };
-            std::thread::spawn(move || worker.run());
+            let failures = sender.clone();
+            tokio::spawn(async move {
+                if let Err(error) = threads::run(async move || worker.work().await).await {
+                    // Nobody listens any more if this fails.
+                    let _ = failures.send(Err(error)).await;
+                }
+            });
         }
         Self { results, early: HashMap::new(), next: 0, size: head.size }
     }
@@ -192,18 +199,6 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(self) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let done = match runtime {
-            Ok(runtime) => runtime.block_on(self.work()),
-            Err(error) => Err(sqlx::Error::Io(error)),
-        };
-        if let Err(error) = done {
-            // Nobody listens any more if this fails.
-            let _ = self.sender.blocking_send(Err(error));
-        }
-    }
-
     async fn work(&self) -> Result<(), sqlx::Error> {
         let mut connection = self.location.open_reader().await?;
         loop {
