@@ -180,6 +180,9 @@ pub struct ServeArgs {
     /// Threads that answer requests (0: one for each processor).
     #[arg(long, env = "API_WORKERS", default_value_t = 0, value_name = "N")]
     pub api_workers: u16,
+    /// Connections that may be open at once. Further clients wait until one of them is closed.
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 1024, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub max_connections: usize,
     /// Form of the log on standard error. Its detail is set by RUST_LOG (error, warn, info, debug).
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,

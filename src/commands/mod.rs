@@ -2,6 +2,7 @@
 //! the time, the environment and sockets.
 
 pub mod export;
+mod handles;
 pub mod healthcheck;
 pub mod import;
 pub mod keys;

@@ -1,25 +1,18 @@
 //! `serve`: the server.
 
 use super::trust::Trust;
-use super::{Database, Failure, import, system_clock};
+use super::{Database, Failure, handles, import, system_clock};
 use crate::config::ServeArgs;
 use crate::http::{self, AppState, Rules};
 use crate::recorder::Clock;
 use crate::store::Location;
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::web;
+use http::server::Door;
 use std::net::TcpListener;
-use std::time::Duration;
 
-/// How long a kept-alive connection may stay idle.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a request's head may take.
-const HEAD_DEADLINE: Duration = Duration::from_secs(5);
-/// How long a client may take to close after an answer that ends its connection.
-const DISCONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// How long requests in flight may take after a stop signal, in seconds.
-const SHUTDOWN_SECONDS: u64 = 20;
+/// Clients that may wait for a connection; of further ones the system makes the waiting longer.
+const BACKLOG: i32 = 1024;
 
 /// Serves until SIGTERM or SIGINT; then finishes what is in flight and closes the database.
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -28,6 +21,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         let (host, port) = address;
         format!("cannot listen on {host}:{port}: {error}; choose another API_HOST or API_PORT")
     })?;
+    rustix::net::listen(&listener, BACKLOG)?;
     serve_on(listener, args, system_clock(), |_| {}).await
 }
 
@@ -62,21 +56,9 @@ pub async fn serve_on(
         web::Data::new(AppState::new(recorder, board, readers, trust.keys.clone(), clock, rules));
     let hosts = state.board.read().hosts.len();
     let address = listener.local_addr()?;
-    let app_state = state.clone();
-    let server = HttpServer::new(move || {
-        let app = App::new().app_data(app_state.clone());
-        let app = app.wrap(from_fn(http::unread));
-        app.configure(more.clone()).configure(http::routes)
-    })
-    .tcp_nodelay(true)
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(HEAD_DEADLINE)
-    .client_disconnect_timeout(DISCONNECT_DEADLINE)
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .workers(args.workers())
-    .listen(listener)?
-    .run();
+    let (workers, max_connections) =
+        (args.workers(), handles::for_connections(args.max_connections));
+    let server = http::server::start(Door { listener, workers, max_connections }, &state, more)?;
     tracing::warn!(
         "no access tokens in this version: whoever reaches this address may report and read"
     );

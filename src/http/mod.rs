@@ -4,7 +4,9 @@
 //! A handler extracts, calls, maps. Whatever it needs of the machine it finds in [`AppState`].
 
 mod body;
+mod connection;
 mod dto;
+mod edge;
 pub mod history;
 mod hosts;
 mod legacy;
@@ -19,6 +21,7 @@ mod push;
 mod reports;
 mod respond;
 mod route;
+pub mod server;
 mod status;
 mod system;
 mod unread;
@@ -29,7 +32,6 @@ pub use params::Params;
 pub use problem::Problem;
 pub use reports::parse_only;
 pub use respond::Prepared;
-pub use unread::unread;
 
 use crate::board::Board;
 use crate::domain::checkpoint::SigningKeys;

@@ -36,6 +36,7 @@ mod random;
 mod receipts;
 mod refold;
 mod retries;
+mod slow;
 mod status;
 mod store;
 mod streams;

@@ -82,6 +82,10 @@ fn arrows_run_one_way() {
 fn only_the_right_rooms_know_the_libraries() {
     for (library, rooms) in [
         ("actix_web", &["http", "commands", "main"][..]),
+        ("actix_http", &["http"][..]),
+        ("actix_server", &["http"][..]),
+        ("socket2", &["http"][..]),
+        ("rustix", &["commands"][..]),
         ("sqlx", &["store"][..]),
         ("refinery", &["store"][..]),
         ("std::env", &["main", "config"][..]),
