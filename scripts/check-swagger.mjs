@@ -1,5 +1,6 @@
 // Tries Swagger UI in a real browser: opens it, runs the example of POST /status/pipeline, and
-// wants to see 200 on the page, with nothing loaded from anywhere else.
+// wants to see 200 on the page, with nothing loaded from anywhere else, nothing that the page's
+// content security policy forbids, and no error in the console.
 //
 // usage: node scripts/check-swagger.mjs BINARY FOLDER-WITH-NODE_MODULES
 
@@ -50,6 +51,14 @@ async function stopServer(server) {
   clearTimeout(killer);
 }
 
+// What a page may not do it often tries only when something is looked at.
+async function lookAtSome(page) {
+  for (const operation of ["history-list_history", "metrics-metrics", "reviews-review"]) {
+    await page.locator(`#operations-${operation} .opblock-summary-control`).click();
+    await page.locator(`#operations-${operation} .responses-table`).first().waitFor();
+  }
+}
+
 async function runExample(page, url) {
   const elsewhere = [];
   page.on("request", (request) => {
@@ -57,6 +66,13 @@ async function runExample(page, url) {
       elsewhere.push(request.url());
     }
   });
+  const wrong = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || /Content Security Policy/i.test(message.text())) {
+      wrong.push(message.text());
+    }
+  });
+  page.on("pageerror", (error) => wrong.push(String(error)));
   await page.goto(`${url}/swagger-ui/`, { timeout: STEP_MS });
   await page.locator(`${OPERATION} .opblock-summary-control`).click();
   await page.locator(`${OPERATION} .btn.execute`).click();
@@ -65,6 +81,10 @@ async function runExample(page, url) {
   const body = await answer.locator(".response-col_description").innerText();
   if (!status.startsWith("200") || !body.includes('"success": true')) {
     throw new Error(`the page shows ${status}: ${body.slice(0, 300)}`);
+  }
+  await lookAtSome(page);
+  if (wrong.length > 0) {
+    throw new Error(`the console says: ${wrong.slice(0, 5).join(" | ")}`);
   }
   if (elsewhere.length > 0) {
     throw new Error(`the page asked elsewhere: ${elsewhere.join(", ")}`);

@@ -9,7 +9,7 @@ use super::past::{annotations, episodes, reviews, timeline};
 use super::problem::{FieldProblem, NearName, Problem, ProblemBody};
 use super::respond::{JSON, Prepared};
 use super::{dto, history, hosts, legacy, metrics, proofs, push, reports, status, system};
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use answers::{GroupSummary, Recorded, RecordedV1, Summary};
 use shapes::{
@@ -110,6 +110,14 @@ pub async fn redirect_to_ui() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/swagger-ui/")).finish()
 }
 
+/// What Swagger UI may do in a browser: run its own files, and ask this server. Styles may also be
+/// inline: it writes some into its page.
+const UI_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'",
+);
+
 /// Swagger UI, from the binary: no network, no file.
 pub async fn swagger_ui(request: HttpRequest) -> Result<HttpResponse, Problem> {
     static CONFIG: OnceLock<Arc<Config<'static>>> = OnceLock::new();
@@ -118,7 +126,10 @@ pub async fn swagger_ui(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let file = request.match_info().query("file");
     match utoipa_swagger_ui::serve(file, config.clone()) {
         Ok(Some(file)) => {
-            Ok(Prepared::new(file.bytes.into_owned()).answer(&request, &file.content_type))
+            let file_type = file.content_type;
+            let mut page = Prepared::new(file.bytes.into_owned()).answer(&request, &file_type);
+            page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, UI_POLICY);
+            Ok(page)
         }
         Ok(None) | Err(_) => Err(Problem::no_such_path()),
     }

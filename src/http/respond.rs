@@ -40,6 +40,7 @@ impl Prepared {
         if self.matches(request.headers()) {
             let mut unchanged = HttpResponse::NotModified();
             unchanged.insert_header((header::ETAG, etag));
+            unchanged.insert_header((header::CACHE_CONTROL, "no-cache"));
             return unchanged.insert_header((header::VARY, "Accept-Encoding")).finish();
         }
         let mut response = HttpResponse::Ok();

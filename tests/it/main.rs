@@ -13,6 +13,7 @@ mod corpus;
 mod courses;
 mod documents;
 mod durability;
+mod edge;
 mod exports;
 mod harness;
 mod history_filters;
