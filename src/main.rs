@@ -5,9 +5,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use gitops_status_server::commands::{self, Failure};
 use gitops_status_server::config::{Cli, Command, KeyCommand, LogFormat};
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -101,24 +99,8 @@ fn first_line(text: &str) -> String {
     format!("{line} {}; see --help", names.join(", "))
 }
 
-/// Our own words at info; the libraries' only when something is wrong.
-const LOG_DEFAULT: &str = "warn,gitops_status_server=info";
-
 /// Starts the log; a `RUST_LOG` that cannot be parsed is an error that says so.
 fn log_to_stderr(format: LogFormat) -> Result<(), String> {
-    let directives = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
-    let directives = match directives.as_deref() {
-        None | Some("info") => LOG_DEFAULT,
-        Some(directives) => directives,
-    };
-    let filter = EnvFilter::try_new(directives).map_err(|error| format!("RUST_LOG: {error}"))?;
-    let ansi = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi);
-    // A log that nobody reads any more must not stop the server.
-    let log = log.with_writer(std::io::stderr).log_internal_errors(false);
-    match format {
-        LogFormat::Text => log.with_target(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
+    let directives = std::env::var("RUST_LOG").ok();
+    commands::log::start(directives.as_deref(), format == LogFormat::Json)
 }

@@ -6,6 +6,7 @@ mod handles;
 pub mod healthcheck;
 pub mod import;
 pub mod keys;
+pub mod log;
 pub mod openapi;
 mod progress;
 mod remembered;

@@ -138,7 +138,8 @@ impl ResponseError for Problem {
         if self.status.is_server_error() {
             tracing::error!(request = id, problem = self.kind, detail = self.detail, "answered");
         } else {
-            tracing::debug!(request = id, problem = self.kind, detail = self.detail, "answered");
+            // The detail of a refusal quotes the request.
+            tracing::debug!(request = id, problem = self.kind, "answered");
         }
         let body = ProblemBody {
             r#type: format!("{TYPE_PREFIX}{}", self.kind),

@@ -23,6 +23,7 @@ mod hostile;
 mod import;
 mod keys;
 mod legacy;
+mod logs;
 mod merkle;
 mod metrics;
 mod order;
