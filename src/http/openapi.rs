@@ -4,6 +4,7 @@ pub mod answers;
 pub mod past;
 mod problems;
 pub mod shapes;
+mod values;
 
 use super::past::{annotations, episodes, reviews, timeline};
 use super::problem::{FieldProblem, NearName, Problem, ProblemBody};
@@ -14,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use answers::{GroupSummary, Recorded, RecordedV1, Summary};
 use shapes::{
     CronBody, CronReport, FileObject, HistoryItem, HistoryPage, PipelineBody, PipelineReport,
-    ReportedFile, V1Body, V1Report,
+    ReportedFile, V1Body, V1Report, V1ReportedFile,
 };
 use std::sync::{Arc, OnceLock};
 use utoipa::OpenApi;
@@ -47,7 +48,7 @@ use utoipa_swagger_ui::Config;
         dto::V1File<'_>, dto::Counts, dto::RejectionRow, dto::Health, dto::Index<'_>,
         dto::ReportReceipt<'_>, HistoryPage, HistoryItem, PipelineReport, CronReport, V1Report,
         Recorded, RecordedV1, Summary, GroupSummary, past::EpisodeAnswer,
-        ReportedFile, FileObject, PipelineBody, CronBody, V1Body,
+        ReportedFile, V1ReportedFile, FileObject, PipelineBody, CronBody, V1Body,
         timeline::TimelineItem<'_>, episodes::EpisodeItem<'_>, episodes::EpisodePage<'_>,
         annotations::Annotation, episodes::Superseded, reviews::Review, past::ReviewItem,
         past::ReviewTotals, hosts::ActAnswer<'_>, hosts::RetireBody, hosts::AliasBody,
@@ -85,6 +86,7 @@ pub fn document() -> &'static str {
             document.paths.add_path_operation(alias, vec![HttpMethod::Get], operation);
         }
         problems::fill_in(&mut document);
+        values::fill_in(&mut document);
         let mut text = document.to_pretty_json().expect("the document has only string keys");
         text.push('\n');
         text

@@ -14,7 +14,10 @@ mod pipeline;
 pub mod push;
 pub mod status_file;
 
-pub use fields::{FieldError, MESSAGE_MAX_BYTES};
+pub use fields::{
+    FILES_MAX, FieldError, LABEL_NAME_MAX_CHARS, LABEL_VALUE_MAX_CHARS, LABELS_MAX,
+    MESSAGE_MAX_BYTES, PATH_MAX_BYTES, TEXT_MAX_BYTES,
+};
 
 use crate::domain::max_age::StaleAfter;
 use crate::domain::report::{Report, Source};

@@ -34,7 +34,7 @@ pub struct PastParams {
     #[param(example = "now")]
     to: Option<String>,
     /// Only entries up to this id count, and now is when it came.
-    #[param(example = 123_456)]
+    #[param(example = 4)]
     as_of: Option<u64>,
 }
 

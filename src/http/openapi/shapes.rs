@@ -2,6 +2,7 @@
 //! tolerant than a derived one could be, and the line is written by the domain. Tests hold them
 //! together.
 
+use crate::http::dto::V1File;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -128,7 +129,7 @@ pub struct V1Report {
     /// May disagree with files; both are kept.
     #[schema(example = 1, minimum = 0, maximum = 2_147_483_647)]
     drift_count: Option<u32>,
-    files: Option<Vec<ReportedFile>>,
+    files: Option<Vec<V1ReportedFile>>,
     #[schema(example = "2026-04-26T10:30:00Z")]
     last_check: Option<String>,
     /// Seconds this word is good for.
@@ -153,15 +154,22 @@ pub enum ReportedFile {
     Object(FileObject),
 }
 
+/// A file: its path, or v1's object.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described, never built")]
+pub enum V1ReportedFile {
+    #[schema(example = "rsyslog.d/30-lab.conf")]
+    Path(String),
+    Object(V1File<'static>),
+}
+
 /// A file with what more is known of it.
 #[derive(Serialize, ToSchema)]
 pub struct FileObject {
-    /// The path; this or `name` must be there.
+    /// The path. (`name` will do, as v1 clients call it.)
     #[schema(example = "rsyslog.d/30-lab.conf")]
-    path: Option<String>,
-    /// What v1 clients call the path.
-    #[schema(example = "rsyslog.d/30-lab.conf")]
-    name: Option<String>,
+    path: String,
     /// modified, missing, extra or mode.
     #[schema(example = "modified")]
     kind: Option<String>,
