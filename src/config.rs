@@ -2,11 +2,12 @@
 //! comments here are what an operator reads.
 
 mod offline;
+pub mod tokens;
 mod values;
 
 pub use offline::{
-    ExportArgs, ExportFormat, HealthcheckArgs, ImportArgs, KeyCommand, ReviewArgs, ReviewFormat,
-    VerifyArgs,
+    ExportArgs, ExportFormat, HealthcheckArgs, ImportArgs, KeyCommand, NewTokenArgs, ReviewArgs,
+    ReviewFormat, TokenCommand, VerifyArgs,
 };
 pub use values::{Bytes, LogFormat, Networks};
 
@@ -73,6 +74,9 @@ pub enum Command {
     ///
     /// The history itself is not touched. Stop the server first.
     Rebuild(DatabaseArgs),
+    /// Make access tokens for TOKENS_FILE.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print the OpenAPI document.
     Openapi,
     /// Ask the server on this machine whether it is ready; exit code 0 if it is, 1 if not.
@@ -160,8 +164,8 @@ pub struct ServeArgs {
         value_name = "JOB"
     )]
     pub pushgateway_compat_job: String,
-    /// Access tokens; not in this version. Setting it stops the start, so that nobody believes the
-    /// server to be closed.
+    /// Who may do what, by access token; read again when it changes. Without it the server is open to
+    /// whoever reaches it. `gitops-status-server token new` makes its entries.
     #[arg(long, env = "TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
     /// Proxies whose X-Forwarded-For is believed for remote_address: addresses or networks,
@@ -199,14 +203,6 @@ impl ServeArgs {
 
     /// What can only be judged beyond a single value. One line that names the setting.
     pub fn check(&self) -> Result<(), String> {
-        self.database.check()?;
-        if self.tokens_file.as_ref().is_some_and(|file| !file.as_os_str().is_empty()) {
-            return Err(
-                "TOKENS_FILE: access tokens are not in this version; unset it to run open, \
-                        behind a proxy that checks who comes"
-                    .into(),
-            );
-        }
-        Ok(())
+        self.database.check()
     }
 }

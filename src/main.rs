@@ -46,7 +46,7 @@ fn prepare(command: &Command) -> Result<(), String> {
         Command::Key(KeyCommand::Show { database, .. } | KeyCommand::Rotate { database, .. }) => {
             database.check()
         }
-        Command::Openapi | Command::Healthcheck(_) => Ok(()),
+        Command::Openapi | Command::Healthcheck(_) | Command::Token(_) => Ok(()),
     }
 }
 
@@ -58,6 +58,7 @@ fn run(command: Command) -> Result<(), Failure> {
             actix_web::rt::System::new().block_on(commands::keys::run(command))
         }
         Command::Healthcheck(args) => commands::healthcheck::run(&args),
+        Command::Token(command) => commands::token::run(command),
         Command::Serve(args) => actix_web::rt::System::new().block_on(commands::serve::run(args)),
         Command::Import(args) => actix_web::rt::System::new().block_on(commands::import::run(args)),
         Command::Export(args) => actix_web::rt::System::new().block_on(commands::export::run(args)),
@@ -74,7 +75,7 @@ fn exit_code(result: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("gitops-status-server: {failure}");
-            if failure.is::<commands::WrongArgument>() {
+            if failure.is::<commands::WrongArgument>() || failure.is::<commands::WrongSetting>() {
                 return ExitCode::from(2);
             }
             ExitCode::FAILURE

@@ -12,6 +12,8 @@ mod progress;
 mod remembered;
 pub mod review;
 pub mod serve;
+pub mod token;
+mod tokens;
 pub mod trust;
 pub mod verify;
 
@@ -41,6 +43,11 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; see --help")]
 pub struct WrongArgument(String);
+
+/// A setting that cannot be used, found in a file that it names: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongSetting(String);
 
 fn wrong_argument(problem: String) -> Failure {
     Box::new(WrongArgument(problem))

@@ -1,7 +1,7 @@
 //! `serve`: the server.
 
 use super::trust::Trust;
-use super::{Database, Failure, handles, import, system_clock};
+use super::{Database, Failure, handles, import, system_clock, tokens};
 use crate::config::ServeArgs;
 use crate::http::{self, AppState, Rules};
 use crate::recorder::Clock;
@@ -33,6 +33,7 @@ pub async fn serve_on(
     clock: Clock,
     more: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(), Failure> {
+    let (tokens, watch) = tokens::load(args.tokens_file.as_deref())?;
     let url = &args.database.database_url;
     let mut database = Database::open(url, clock.clone(), args.read_deadline).await?;
     let ages = args.database.stale_after()?;
@@ -49,6 +50,7 @@ pub async fn serve_on(
         max_body_bytes: args.max_body_bytes.0 as usize,
         pushgateway_compat_job: args.pushgateway_compat_job.trim().to_owned(),
         trusted_proxies: args.trusted_proxies.0.clone(),
+        tokens: tokens.clone(),
     };
     let (recorder, board) = (database.recorder.clone(), database.board.clone());
     let readers = database.readers.clone();
@@ -59,9 +61,8 @@ pub async fn serve_on(
     let (workers, max_connections) =
         (args.workers(), handles::for_connections(args.max_connections));
     let server = http::server::start(Door { listener, workers, max_connections }, &state, more)?;
-    tracing::warn!(
-        "no access tokens in this version: whoever reaches this address may report and read"
-    );
+    tokens::tell(&tokens);
+    let watching = watch.map(|watch| tokio::spawn(watch.run()));
     tracing::info!(%address, hosts, entries = state.board.size(), database = args.database.database_url, "ready");
     let (handle, signals) = (server.handle(), tokio::spawn(stop_at_signal(server.handle())));
     let mut server = std::pin::pin!(server);
@@ -75,6 +76,7 @@ pub async fn serve_on(
         () = trust.keep_remembering() => unreachable!("it goes on for ever"),
     };
     signals.abort();
+    watching.inspect(tokio::task::JoinHandle::abort);
     if let Err(error) = trust.remember().await {
         tracing::warn!(%error, "the newest checkpoint is not remembered");
     }

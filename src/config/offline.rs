@@ -1,7 +1,9 @@
 //! Arguments of the commands beside `serve`.
 
+use super::tokens::{parse_group, parse_scope, parse_token_name};
 use super::values::parse_pair;
 use super::{DatabaseArgs, KeyArgs};
+use crate::domain::access::Scope;
 use crate::http::history::Format;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -210,6 +212,34 @@ pub struct VerifyArgs {
     /// Where the history is.
     #[command(flatten)]
     pub database: DatabaseArgs,
+}
+
+/// What is done about tokens.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TokenCommand {
+    /// Print a new token, and below it its entry for TOKENS_FILE, which does not hold the token.
+    ///
+    /// The token stands on the first line and is shown this once. Nothing is written to any file.
+    New(NewTokenArgs),
+    /// Read a token from standard input, and print its SHA-256 for TOKENS_FILE.
+    Hash,
+}
+
+/// Arguments of `token new`.
+#[derive(Debug, Clone, Args)]
+pub struct NewTokenArgs {
+    /// Its name: reported_by of what it hands in.
+    #[arg(value_parser = parse_token_name)]
+    pub name: String,
+    /// What it may do: report, read, metrics, admin. May be repeated, or a list with commas.
+    #[arg(long, value_name = "SCOPE", default_value = "report", value_delimiter = ',', value_parser = parse_scope)]
+    pub scope: Vec<Scope>,
+    /// Groups that it may report for, by pattern: rsyslog-*. May be repeated (default: all groups).
+    #[arg(long, value_name = "PATTERN", value_parser = parse_group)]
+    pub group: Vec<String>,
+    /// When it expires: 2027-06-30, RFC 3339, or from now on: 90d, 1y (default: never).
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
 }
 
 /// Arguments of `healthcheck`.

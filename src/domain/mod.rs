@@ -1,9 +1,10 @@
 //! What the product knows, as pure functions and values: reports, the fold, the canonical line,
-//! times, names, cursors.
+//! times, names, cursors, access tokens.
 //!
 //! Belongs here: anything that can be tested without a clock, a file, a socket or a database.
 //! Does not belong here: async, SQL, HTTP, environment. Arrows run *to* this room only.
 
+pub mod access;
 pub mod checkpoint;
 pub mod content;
 pub mod course;

@@ -2,10 +2,11 @@
 //! ten seconds, and all bodies in flight together within 16 MiB.
 
 use super::problem::Problem;
+use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
-use bytes::BytesMut;
-use futures_util::StreamExt;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -96,7 +97,9 @@ pub async fn read(
 }
 
 /// Throws away what still comes; answers whether the body was read to its end.
-async fn drain(payload: &mut web::Payload) -> bool {
+pub async fn drain(
+    payload: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
+) -> bool {
     let draining = async {
         let mut drained = 0;
         while drained <= DRAIN_MAX_BYTES {

@@ -1,10 +1,12 @@
-//! `GET /metrics` for Prometheus: what this process counts (`meters`), every host (`hosts`), and the
-//! stacks of one pushed job under the names that its alert rules know (`stacks`).
+//! `GET /metrics` for Prometheus: what this process counts (`meters`), its access tokens
+//! (`tokens`), every host (`hosts`), and the stacks of one pushed job under the names that its alert
+//! rules know (`stacks`).
 
 mod hosts;
 mod meters;
 mod stacks;
 mod text;
+mod tokens;
 
 pub use meters::{Meters, Outcome};
 
@@ -41,6 +43,7 @@ pub async fn scrape(request: HttpRequest, state: web::Data<AppState>) -> HttpRes
     for (file, bytes) in state.readers.file_sizes() {
         text.sample(&[("file", file)], bytes as f64);
     }
+    tokens::write(&mut text, &state.rules.tokens);
     hosts::write(&mut text, &hosts, now);
     stacks::write(&mut text, &hosts, &state.rules.pushgateway_compat_job, last_run, now);
     let mut response = HttpResponse::Ok();

@@ -3,6 +3,7 @@
 //!
 //! A handler extracts, calls, maps. Whatever it needs of the machine it finds in [`AppState`].
 
+mod access;
 mod body;
 mod connection;
 mod dto;
@@ -26,6 +27,7 @@ mod status;
 mod system;
 mod unread;
 
+pub use access::Tokens;
 pub use body::{BODIES_MAX_BYTES, BODY_DEADLINE};
 pub use openapi::document;
 pub use params::Params;
@@ -36,16 +38,18 @@ pub use respond::Prepared;
 use crate::board::Board;
 use crate::domain::checkpoint::SigningKeys;
 use crate::domain::max_age::StaleAfter;
+use crate::domain::report::Source;
 use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
 use crate::store::Readers;
+use access::{ADMIN, METRICS, NOTHING, READ, report};
 use actix_web::middleware::from_fn;
 use actix_web::web;
 use body::BodyBudget;
 use ipnet::IpNet;
 use metrics::Meters;
 use prepared::PreparedStatus;
-use route::{at, timed};
+use route::{Endpoint, at, timed};
 use std::sync::Arc;
 
 /// What handlers work with. One for all workers.
@@ -80,6 +84,8 @@ pub struct Rules {
     pub pushgateway_compat_job: String,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who may do what.
+    pub tokens: Tokens,
 }
 
 impl AppState {
@@ -102,48 +108,59 @@ impl AppState {
     }
 }
 
-/// Every path and what it takes. `document()` describes the same list; a test compares them.
-pub fn routes(config: &mut web::ServiceConfig) {
-    for endpoint in [
+/// Every path, what it takes, and what that needs: no method stands here without. `document()`
+/// describes the same list; a test compares them.
+fn endpoints() -> Vec<Endpoint> {
+    vec![
         // Reports first: paths are tried in this order.
-        at("/status/pipeline").get(status::of_group).post(reports::pipeline),
-        at("/status/cron").get(status::of_group).post(reports::cron),
-        at("/api/status").get(legacy::current).post(reports::legacy),
-        at("/").get(system::index),
-        at("/health").get(system::health),
-        at("/-/healthy").get(system::health),
-        at("/ready").get(system::ready),
-        at("/-/ready").get(system::ready),
-        at("/status.json").get(legacy::current),
-        at("/status").get(status::all),
-        at("/status/{server_group}").get(status::of_group),
-        at("/status/{server_group}/{host}").get(status::of_host),
-        at("/summary").get(status::summary),
-        at("/rejections").get(status::rejections),
-        at("/history").get(history::all),
-        at("/history/{server_group}/{host}").get(history::of_host),
-        at("/timeline").get(past::timeline::timeline),
-        at("/episodes").get(past::episodes::list),
-        at("/episodes/{id}").get(past::episodes::one),
-        at("/annotations").get(past::annotations::annotations),
-        at("/reviews").get(past::reviews::of_stretch),
-        at("/reviews/{period}").get(past::reviews::of_period),
-        at("/checkpoint").get(proofs::checkpoint),
-        at("/checkpoint/key").get(proofs::keys),
-        at("/proof").get(proofs::consistency),
-        at("/proof/{id}").get(proofs::inclusion),
-        at("/hosts/{server_group}/{host}/retire").post(hosts::retire),
-        at("/hosts/{server_group}/{host}/alias").post(hosts::alias),
-        at("/metrics").get(metrics::scrape),
-        at("/metrics/job/{grouping:.*}").post(push::post).put(push::put).delete(push::delete),
-        at("/metrics/job@base64/{grouping:.*}")
-            .post(push::post)
-            .put(push::put)
-            .delete(push::delete),
-        at("/api-docs/openapi.json").get(openapi::serve),
-        at("/swagger-ui").get(openapi::redirect_to_ui),
-        at("/swagger-ui/{file:.*}").get(openapi::swagger_ui),
-    ] {
+        at("/status/pipeline")
+            .get(READ, status::of_group)
+            .post(report(Source::Pipeline), reports::pipeline),
+        at("/status/cron").get(READ, status::of_group).post(report(Source::Cron), reports::cron),
+        at("/api/status").get(READ, legacy::current).post(report(Source::Legacy), reports::legacy),
+        at("/").get(NOTHING, system::index),
+        at("/health").get(NOTHING, system::health),
+        at("/-/healthy").get(NOTHING, system::health),
+        at("/ready").get(NOTHING, system::ready),
+        at("/-/ready").get(NOTHING, system::ready),
+        at("/status.json").get(READ, legacy::current),
+        at("/status").get(READ, status::all),
+        at("/status/{server_group}").get(READ, status::of_group),
+        at("/status/{server_group}/{host}").get(READ, status::of_host),
+        at("/summary").get(READ, status::summary),
+        at("/rejections").get(READ, status::rejections),
+        at("/history").get(READ, history::all),
+        at("/history/{server_group}/{host}").get(READ, history::of_host),
+        at("/timeline").get(READ, past::timeline::timeline),
+        at("/episodes").get(READ, past::episodes::list),
+        at("/episodes/{id}").get(READ, past::episodes::one),
+        at("/annotations").get(READ, past::annotations::annotations),
+        at("/reviews").get(READ, past::reviews::of_stretch),
+        at("/reviews/{period}").get(READ, past::reviews::of_period),
+        at("/checkpoint").get(NOTHING, proofs::checkpoint),
+        at("/checkpoint/key").get(NOTHING, proofs::keys),
+        at("/proof").get(READ, proofs::consistency),
+        at("/proof/{id}").get(READ, proofs::inclusion),
+        at("/hosts/{server_group}/{host}/retire").post(ADMIN, hosts::retire),
+        at("/hosts/{server_group}/{host}/alias").post(ADMIN, hosts::alias),
+        at("/metrics").get(METRICS, metrics::scrape),
+        pushes(at("/metrics/job/{grouping:.*}")),
+        pushes(at("/metrics/job@base64/{grouping:.*}")),
+        at("/api-docs/openapi.json").get(NOTHING, openapi::serve),
+        at("/swagger-ui").get(NOTHING, openapi::redirect_to_ui),
+        at("/swagger-ui/{file:.*}").get(NOTHING, openapi::swagger_ui),
+    ]
+}
+
+fn pushes(endpoint: Endpoint) -> Endpoint {
+    let needs = report(Source::Pushgateway);
+    endpoint.post(needs, push::post).put(needs, push::put).delete(needs, push::delete)
+}
+
+/// Puts all of it into the application. What is not there, or not taken, is said to everybody: the
+/// document, which is open, says the same.
+pub fn routes(config: &mut web::ServiceConfig) {
+    for endpoint in endpoints() {
         endpoint.register(config);
     }
     let not_found = web::to(system::not_found);

@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod past;
 mod problems;
+mod security;
 pub mod shapes;
 mod values;
 
@@ -85,6 +86,7 @@ pub fn document() -> &'static str {
             operation.summary = operation.summary.map(|text| format!("{text} (alias)"));
             document.paths.add_path_operation(alias, vec![HttpMethod::Get], operation);
         }
+        security::fill_in(&mut document);
         problems::fill_in(&mut document);
         values::fill_in(&mut document);
         let mut text = document.to_pretty_json().expect("the document has only string keys");

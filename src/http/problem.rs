@@ -109,9 +109,29 @@ impl Problem {
         }
     }
 
+    /// The last word of its type.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The kind in a few words.
+    pub fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// What was wrong this time.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Whether the server could not do it, whatever was sent.
     pub fn is_ours(&self) -> bool {
         self.status.is_server_error()
+    }
+
+    /// Whether nobody knows who asked.
+    pub fn is_of_a_stranger(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
     }
 
     /// The sentence for `GET /rejections`.
@@ -155,6 +175,9 @@ impl ResponseError for Problem {
         response.content_type(PROBLEM_JSON);
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.as_str()));
+        }
+        if self.is_of_a_stranger() {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));

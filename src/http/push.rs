@@ -4,7 +4,7 @@
 
 use super::problem::{Problem, ProblemBody};
 use super::reports::{Subject, count, list_refusal, options, reject, sender};
-use super::{AppState, body};
+use super::{AppState, access, body};
 use crate::domain::push::Push;
 use crate::domain::report::{Report, Source};
 use crate::ingest::push::{GroupingKey, Pushed};
@@ -148,10 +148,15 @@ async fn record(
     push: Push,
     body: &[u8],
 ) -> Result<(), Problem> {
+    let job = &*push.grouping.job;
+    let subject = (Some(job.to_owned()), None);
+    // The job is the group of all its reports; a push that has none must be somebody's all the same.
+    if let Err((problem, _)) = access::may_report_for(request, state, "job", &[job], false) {
+        return Err(reject(state, SOURCE, problem, vec![subject], reports.len().max(1)).await);
+    }
     if reports.is_empty() && !push.deletes {
         return Ok(());
     }
-    let subject = (Some(push.grouping.job.to_string()), None);
     let line = format!("{} {}\n", request.method(), request.uri().path());
     let key = match options(SOURCE, request, state, &[line.as_bytes(), body].concat()) {
         Ok((_, key)) => key,

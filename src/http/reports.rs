@@ -6,7 +6,7 @@ use super::openapi::answers::{Recorded, RecordedV1};
 use super::openapi::shapes::{CronBody, PipelineBody, V1Body};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
-use super::{AppState, body};
+use super::{AppState, access, body};
 use crate::domain::line::hex;
 use crate::domain::names::{HostKey, near};
 use crate::domain::report::{Sender, Source};
@@ -149,6 +149,12 @@ async fn record(
     };
     let Parsed { reports, array, mut warnings } = parsed;
     let keys: Vec<HostKey> = reports.iter().map(|report| report.key.clone()).collect();
+    let groups: Vec<&str> = keys.iter().map(|key| &*key.server_group).collect();
+    let field = if source == Source::Legacy { "repo" } else { "server_group" };
+    if let Err((problem, places)) = access::may_report_for(request, state, field, &groups, array) {
+        let subjects = places.into_iter().map(|at| subject(&keys[at])).collect();
+        return Err(reject(state, source, problem, subjects, keys.len()).await);
+    }
     let submission = Submission {
         reports,
         sender: sender(request, state),
@@ -164,16 +170,12 @@ async fn record(
             Ok(answer(source, receipts, array, &warnings, state))
         }
         Err(RecordError::UnknownHosts(unknown)) => {
-            let problem = unknown_hosts(&unknown, array, state);
-            let subject = |(_, key): &(usize, HostKey)| {
-                (Some(key.server_group.to_string()), Some(key.host.to_string()))
-            };
-            let subjects = unknown.iter().map(subject).collect();
+            let problem = unknown_hosts(&unknown, array, request, state);
+            let subjects = unknown.iter().map(|(_, key)| subject(key)).collect();
             Err(reject(state, source, problem, subjects, keys.len()).await)
         }
         Err(error) => {
-            let subject = (Some(keys[0].server_group.to_string()), Some(keys[0].host.to_string()));
-            Err(reject(state, source, error.into(), vec![subject], keys.len()).await)
+            Err(reject(state, source, error.into(), vec![subject(&keys[0])], keys.len()).await)
         }
     }
 }
@@ -219,8 +221,8 @@ pub(super) fn options(
     }
     // The route belongs to what was said: another source means another thing.
     let digest = Sha256::new().chain_update([source.code() as u8]).chain_update(body).finalize();
-    let key =
-        IdempotencyKey { token: String::new(), key: key.to_owned(), body: hex(&digest[..16]) };
+    let token = access::token_name(request).unwrap_or_default();
+    let key = IdempotencyKey { token, key: key.to_owned(), body: hex(&digest[..16]) };
     Ok((create, Some(key)))
 }
 
@@ -320,16 +322,28 @@ fn warn_of_times_ahead(receipts: &[Receipt], array: bool, warnings: &mut Vec<Str
     }
 }
 
-fn unknown_hosts(unknown: &[(usize, HostKey)], array: bool, state: &AppState) -> Problem {
-    let near = near(&unknown[0].1, state.board.read().hosts.keys(), NEAR_MAX);
+fn unknown_hosts(
+    unknown: &[(usize, HostKey)],
+    array: bool,
+    request: &HttpRequest,
+    state: &AppState,
+) -> Problem {
+    let board = state.board.read();
+    let theirs = board.hosts.keys().filter(|key| access::may_know_of(request, &key.server_group));
+    let near = near(&unknown[0].1, theirs, NEAR_MAX);
     Problem::unknown_hosts(unknown, array, near)
 }
 
 /// Of which group and host a refused report is, as far as that could be read.
 pub(super) type Subject = (Option<String>, Option<String>);
 
+fn subject(key: &HostKey) -> Subject {
+    (Some(key.server_group.to_string()), Some(key.host.to_string()))
+}
+
 /// Lists and counts a refusal of `reports` reports, then hands the problem back. What the server itself
-/// could not do is no fault of theirs: it is only counted.
+/// could not do is no fault of theirs: it is only counted. Nor is a stranger's request listed, who
+/// could push everybody else out of the list: `gitops_auth_failures_total` has it.
 pub(super) async fn reject(
     state: &AppState,
     source: Source,
@@ -339,7 +353,7 @@ pub(super) async fn reject(
 ) -> Problem {
     if problem.is_ours() {
         state.meters.reports(source, Outcome::Failed, reports);
-    } else {
+    } else if !problem.is_of_a_stranger() {
         list_refusal(state, source, &problem.reason(), subjects, reports).await;
     }
     problem
@@ -371,7 +385,7 @@ pub(super) async fn list_refusal(
 /// Who hands this request in.
 pub(super) fn sender(request: &HttpRequest, state: &AppState) -> Arc<Sender> {
     let remote_address = remote_address(request, &state.rules.trusted_proxies);
-    Arc::new(Sender { reported_by: None, remote_address })
+    Arc::new(Sender { reported_by: access::token_name(request), remote_address })
 }
 
 /// The client's address: the peer's, or, behind trusted proxies, the nearest address in

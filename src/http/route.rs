@@ -1,7 +1,8 @@
-//! One path with its methods: HEAD wherever GET is, one trailing slash tolerated, 405 with `Allow`
-//! for every other method.
+//! One path with its methods, and what each of them needs: HEAD wherever GET is, one trailing slash
+//! tolerated, 405 with `Allow` for every other method.
 
 use super::AppState;
+use super::access::{self, Needs};
 use super::problem::Problem;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -18,7 +19,7 @@ pub struct Endpoint {
     /// The path, and the path with a trailing slash: two resources, because actix matches a single
     /// fixed path by comparing and a list of paths by regular expressions.
     resources: Vec<Resource>,
-    methods: Vec<&'static str>,
+    methods: Vec<(&'static str, Needs)>,
 }
 
 /// Begins an endpoint.
@@ -33,13 +34,13 @@ pub fn at(path: &'static str) -> Endpoint {
 impl Endpoint {
     /// Takes GET and HEAD.
     #[expect(clippy::needless_pass_by_value, reason = "as actix takes handlers")]
-    pub fn get<F, Args>(mut self, handler: F) -> Self
+    pub fn get<F, Args>(mut self, needs: Needs, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.methods.extend(["GET", "HEAD"]);
+        self.methods.extend([("GET", needs), ("HEAD", needs)]);
         self.each(|resource| {
             let resource = resource.route(web::get().to(handler.clone()));
             resource.route(web::head().to(handler.clone()))
@@ -47,43 +48,48 @@ impl Endpoint {
     }
 
     /// Takes POST.
-    pub fn post<F, Args>(self, handler: F) -> Self
+    pub fn post<F, Args>(self, needs: Needs, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.method(Method::POST, "POST", handler)
+        self.method((Method::POST, "POST"), needs, handler)
     }
 
     /// Takes PUT.
-    pub fn put<F, Args>(self, handler: F) -> Self
+    pub fn put<F, Args>(self, needs: Needs, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.method(Method::PUT, "PUT", handler)
+        self.method((Method::PUT, "PUT"), needs, handler)
     }
 
     /// Takes DELETE.
-    pub fn delete<F, Args>(self, handler: F) -> Self
+    pub fn delete<F, Args>(self, needs: Needs, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.method(Method::DELETE, "DELETE", handler)
+        self.method((Method::DELETE, "DELETE"), needs, handler)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "as actix takes handlers")]
-    fn method<F, Args>(mut self, method: Method, name: &'static str, handler: F) -> Self
+    fn method<F, Args>(
+        mut self,
+        (method, name): (Method, &'static str),
+        needs: Needs,
+        handler: F,
+    ) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.methods.push(name);
+        self.methods.push((name, needs));
         self.each(|resource| resource.route(web::method(method.clone()).to(handler.clone())))
     }
 
@@ -92,16 +98,26 @@ impl Endpoint {
         self
     }
 
+    /// The route, and what its methods need.
+    pub fn needs(&self) -> (&str, &[(&'static str, Needs)]) {
+        (&self.route, &self.methods)
+    }
+
     /// Puts it into the application.
     pub fn register(self, config: &mut web::ServiceConfig) {
-        let allow = self.methods.join(", ");
+        let names: Vec<&str> = self.methods.iter().map(|(name, _)| *name).collect();
+        let allow = names.join(", ");
+        let needs: Arc<[_]> = self.methods.into();
         for resource in self.resources {
             let allow = allow.clone();
             let refuse = move || std::future::ready(refusal(&allow));
             let resource = resource.default_service(web::to(refuse));
             let route: Arc<str> = self.route.as_str().into();
             let timed = from_fn(move |request, next| timed(route.clone(), request, next));
-            config.service(resource.wrap(timed));
+            let needs = needs.clone();
+            let admitted =
+                from_fn(move |request, next| access::admitted(needs.clone(), request, next));
+            config.service(resource.wrap(admitted).wrap(timed));
         }
     }
 }

@@ -20,7 +20,9 @@ fn a_wrong_setting_stops_the_start_with_one_line_and_exit_code_2() {
         ("TRUSTED_PROXIES", "proxy.example.org"),
         ("LOG_FORMAT", "xml"),
         ("RUST_LOG", "=/="),
-        ("TOKENS_FILE", "tokens"),
+        ("TOKENS_FILE", "no-such-tokens.toml"),
+        // A variable that was lost on the way must not open the server.
+        ("TOKENS_FILE", ""),
         ("DATABASE_URL", "postgres://localhost/gitops"),
         ("DATABASE_URL", "history.db"),
         ("DATABASE_URL", "sqlite::memory:"),
@@ -59,6 +61,7 @@ fn help_names_every_setting() {
         "export",
         "healthcheck",
         "openapi",
+        "token",
     ] {
         assert!(help.contains(name), "{name}: {help}");
     }

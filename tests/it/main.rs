@@ -44,5 +44,7 @@ mod store;
 mod streams;
 mod tampering;
 mod tidy;
+mod token_files;
+mod tokens;
 mod unavailable;
 mod wire;

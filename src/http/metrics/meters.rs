@@ -1,6 +1,7 @@
 //! What this process counts as it happens, from its start on.
 
 use super::text::Text;
+use crate::domain::access::Denial;
 use crate::domain::report::Source;
 use actix_web::http::{Method, StatusCode};
 use prometheus::{
@@ -43,15 +44,24 @@ impl Outcome {
 pub struct Meters {
     registry: Registry,
     reports: IntCounterVec,
+    denials: IntCounterVec,
     durations: HistogramVec,
 }
 
 impl Meters {
-    /// All at zero. Every series of reports is there from the beginning, so that a rate sees the first.
+    /// All at zero. Every series of reports and refusals is there from the beginning, so that a rate
+    /// sees the first.
     pub fn new() -> Self {
         let reports = IntCounterVec::new(
             Opts::new("gitops_reports_total", "Reports since the start, by what became of them."),
             &["source", "result"],
+        );
+        let denials = IntCounterVec::new(
+            Opts::new(
+                "gitops_auth_failures_total",
+                "Requests that were not admitted (401, 403) since the start, by what their token lacked.",
+            ),
+            &["reason"],
         );
         let durations = HistogramVec::new(
             HistogramOpts::new(
@@ -65,8 +75,9 @@ impl Meters {
             Opts::new("gitops_build_info", "Which version this is; always 1.")
                 .const_label("version", env!("CARGO_PKG_VERSION")),
         );
-        let (reports, durations, build) = (
+        let (reports, denials, durations, build) = (
             reports.expect("the name is valid"),
+            denials.expect("the name is valid"),
             durations.expect("the name is valid"),
             build.expect("the name is valid"),
         );
@@ -76,13 +87,20 @@ impl Meters {
                 reports.with_label_values(&[source.word(), outcome.word()]);
             }
         }
+        for denial in Denial::ALL {
+            denials.with_label_values(&[denial.word()]);
+        }
         let registry = Registry::new();
-        let collectors: [Box<dyn prometheus::core::Collector>; 3] =
-            [Box::new(reports.clone()), Box::new(durations.clone()), Box::new(build)];
+        let collectors: [Box<dyn prometheus::core::Collector>; 4] = [
+            Box::new(reports.clone()),
+            Box::new(denials.clone()),
+            Box::new(durations.clone()),
+            Box::new(build),
+        ];
         for collector in collectors {
             registry.register(collector).expect("names are distinct");
         }
-        Self { registry, reports, durations }
+        Self { registry, reports, denials, durations }
     }
 
     /// Counts reports.
@@ -91,6 +109,11 @@ impl Meters {
             let labels = &[source.word(), outcome.word()];
             self.reports.with_label_values(labels).inc_by(count as u64);
         }
+    }
+
+    /// Counts a request that was not admitted.
+    pub fn denied(&self, denial: Denial) {
+        self.denials.with_label_values(&[denial.word()]).inc();
     }
 
     /// Notes how long an answer took.

@@ -1,6 +1,7 @@
 //! An example for every problem an operation can answer with, where it has none of its own.
 
-use super::super::problem::{PROBLEM_JSON, TYPE_PREFIX};
+use super::super::problem::{PROBLEM_JSON, Problem, TYPE_PREFIX};
+use actix_web::ResponseError;
 use serde_json::{Value, json};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, RefOr};
@@ -86,12 +87,21 @@ fn fill_in_operation(operation: &mut Operation, writes: bool) {
 fn example(status: u16, writes: bool) -> Option<Value> {
     let wanted = if status == 503 && writes { 0 } else { status };
     let (_, kind, title, detail) = EXAMPLES.iter().find(|(known, ..)| *known == wanted)?;
-    let mut problem = json!({
-        "type": format!("{TYPE_PREFIX}{kind}"), "title": title, "status": status, "detail": detail,
-        "instance": "urn:gitops-status-server:request:5f0c9a3e-2a",
-    });
+    let mut problem = written(kind, title, status, detail);
     if let (400, Some((field, message))) = (status, detail.split_once(": ")) {
         problem["errors"] = json!([{"field": field, "message": message}]);
     }
     Some(problem)
+}
+
+/// A problem as an example.
+pub fn example_of(problem: &Problem) -> Value {
+    written(problem.kind(), problem.title(), problem.status_code().as_u16(), problem.detail())
+}
+
+fn written(kind: &str, title: &str, status: u16, detail: &str) -> Value {
+    json!({
+        "type": format!("{TYPE_PREFIX}{kind}"), "title": title, "status": status, "detail": detail,
+        "instance": "urn:gitops-status-server:request:5f0c9a3e-2a",
+    })
 }

@@ -1,11 +1,15 @@
 //! The one table of statuses.
 
 use super::{FieldProblem, NearName, Problem};
+use crate::domain::access::Scope;
 use crate::domain::names::HostKey;
 use crate::ingest::{FieldError, Refusal};
 use crate::recorder::RecordError;
 use crate::store::ReadError;
 use actix_web::http::StatusCode;
+
+/// Groups that a sentence names; the list of fields has more.
+const NAMES_MAX: usize = 5;
 
 impl Problem {
     /// 400: the body is not JSON as we take it.
@@ -42,6 +46,45 @@ impl Problem {
     pub fn conflict(detail: impl Into<String>) -> Self {
         let title = "The host is not in the state for this";
         Self::new(StatusCode::CONFLICT, "conflict", title, detail)
+    }
+
+    /// 401: the same for every reason, which is nobody's business.
+    pub fn unauthorized() -> Self {
+        let detail = "Send one token that is known and has not expired: Authorization: Bearer TOKEN, \
+                      or X-Api-Key: TOKEN";
+        let title = "This needs a valid access token";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title, detail)
+    }
+
+    /// 403: the token is not for this.
+    pub fn lacks_scope(token: &str, scope: Scope) -> Self {
+        Self::forbidden(format!("The token {token:?} does not have the scope {}", scope.word()))
+    }
+
+    /// 403: the token is not for reports of these groups, which stand in the field `field`.
+    pub fn lacks_groups(token: &str, field: &str, refused: &[(Option<usize>, &str)]) -> Self {
+        let mut names: Vec<&str> = refused.iter().map(|(_, group)| *group).collect();
+        names.sort_unstable();
+        names.dedup();
+        let more = if names.len() > NAMES_MAX { ", …" } else { "" };
+        let names: Vec<String> = names.iter().take(NAMES_MAX).map(|n| format!("{n:?}")).collect();
+        let plural = if names.len() > 1 { "s" } else { "" };
+        let detail = format!(
+            "The token {token:?} may not report for the group{plural} {}{more}; nothing was stored",
+            names.join(", ")
+        );
+        let error = |(index, group): &(Option<usize>, &str)| FieldProblem {
+            index: *index,
+            field: field.to_owned(),
+            message: format!("{group:?} is not among the groups of this token"),
+        };
+        let errors = refused.iter().take(crate::ingest::ERRORS_MAX).map(error).collect();
+        Self { errors, ..Self::forbidden(detail) }
+    }
+
+    fn forbidden(detail: String) -> Self {
+        let title = "The access token is not for this";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", title, detail)
     }
 
     /// 404: no such host.
