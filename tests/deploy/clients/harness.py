@@ -28,7 +28,7 @@ VENV_BIN = None
 class Server:
     """A gitops-status-server of our own, on a free port and an empty database."""
 
-    def __init__(self):
+    def __init__(self, **settings):
         self.folder = tempfile.mkdtemp()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -38,7 +38,7 @@ class Server:
         self.process = subprocess.Popen(
             [SERVER_BINARY], stdout=self.log, stderr=self.log,
             env={**os.environ, "API_HOST": "127.0.0.1", "API_PORT": str(self.port),
-                 "DATABASE_URL": f"sqlite://{self.folder}/test.db"})
+                 "DATABASE_URL": f"sqlite://{self.folder}/test.db", **settings})
         for _ in range(100):
             try:
                 urllib.request.urlopen(self.url + "/ready", timeout=2).close()

@@ -4,11 +4,13 @@ import json
 import os
 import pathlib
 import re
+import subprocess
 import time
 import urllib.error
 import urllib.request
 
-from harness import CLIENTS, Case, clean_environment, run
+import harness
+from harness import CLIENTS, Case, Server, clean_environment, run
 
 SCRIPT = CLIENTS / "terragrunt" / "terragrunt-drift.sh"
 OK = (200, {}, "")
@@ -194,3 +196,43 @@ class RealServer(TerragruntCase):
         shown = self.samples(self.server.text("/metrics"))
         self.assertEqual(shown['drift_stack_age_hours{stack="vpc"}'], "100")
         self.assertEqual(shown['drift_stack_state{stack="dns"}'], "0")
+
+    def closed(self, entries):
+        """A server that asks for tokens."""
+        file = self.folder.parent / "tokens.toml"
+        file.write_text(entries, encoding="utf-8")
+        server = Server(TOKENS_FILE=str(file))
+        self.addCleanup(server.stop)
+        return server
+
+    def test_the_job_as_it_was_goes_on_where_it_needs_no_token(self):
+        """As docs and example say: one entry in TOKENS_FILE, nothing changed in the job."""
+        server = self.closed('[anonymous]\nscopes = ["report", "metrics"]\ngroups = ["drift-detection"]\n')
+        self.stack("vpc", 2)
+        self.stack("dns", 0)
+        old = pathlib.Path(__file__).with_name("old-terragrunt-job.sh")
+        environment = clean_environment(**self.environment, PUSHGATEWAY_URL=server.url)
+        for _ in range(2):
+            done = run(["bash", str(old)], self.folder, environment)
+            self.assertEqual(done.stdout, "vpc has drifted for 0 h\n1 drifted, 1 clean, 0 errors\n")
+        self.assertEqual(self.samples(server.text("/metrics"))['drift_stack_state{stack="vpc"}'], "1")
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            server.text("/status")
+        self.assertEqual((refused.exception.code, refused.exception.headers["WWW-Authenticate"]), (401, "Bearer"))
+
+    def test_a_token_is_taken_and_its_lack_is_told(self):
+        made = subprocess.run(
+            [harness.SERVER_BINARY, "token", "new", "night", "--scope", "report,metrics", "--group", "drift-*"],
+            capture_output=True, text=True, check=True).stdout
+        token, entry = made.split("\n", 1)
+        server = self.closed(entry)
+        self.stack("vpc", 0)
+        done = self.job(server.url, GITOPS_STATUS_TOKEN=token)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        done = self.job(server.url, GITOPS_STATUS_TOKEN=token, DRIFT_JOB="other")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("403", done.stdout)
+        self.assertIn("may not report for the group", done.stdout)
+        done = self.job(server.url)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("401", done.stdout)

@@ -134,9 +134,9 @@ class Files(unittest.TestCase):
         self.assertEqual(source["jsonData"]["allowedHosts"], ["https://status.example.com"])
 
     def test_tokens_follow_their_secret(self):
-        rendered = render({"tokens": {"existingSecret": "secret", "key": "k.json"}})
+        rendered = render({"tokens": {"existingSecret": "secret", "key": "k.toml"}})
         folder, _, file = rendered.env["TOKENS_FILE"].rpartition("/")
-        self.assertEqual(file, "k.json")
+        self.assertEqual(file, "k.toml")
         (mount,) = [m for m in rendered.container["volumeMounts"] if m["mountPath"] == folder]
         self.assertNotIn("subPath", mount)
         (volume,) = [v for v in rendered.pod["volumes"] if v["name"] == mount["name"]]

@@ -9,11 +9,13 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.error
 import urllib.request
 
 from chart import merged, render, value_set
 
 SERVER = os.environ.get("CHART_SERVER")
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 def free_port():
@@ -41,6 +43,11 @@ class Server(unittest.TestCase):
             file = self.folder / "status.json"
             file.write_text(config["data"]["status.json"], "utf-8")
             env["STATUS_FILE"] = str(file)
+        if "TOKENS_FILE" in env:
+            # What `kubectl create secret --from-file` would have put there.
+            file = self.folder / pathlib.PurePath(env["TOKENS_FILE"]).name
+            file.write_bytes((ROOT / "deploy/tokens" / file.name).read_bytes())
+            env["TOKENS_FILE"] = str(file)
         log = open(self.folder / "log", "w", encoding="utf-8")
         self.addCleanup(log.close)
         server = subprocess.Popen([SERVER], env={"API_HOST": "127.0.0.1", **env}, stderr=log)
@@ -100,6 +107,13 @@ class Server(unittest.TestCase):
         self.start({"statusJson": value_set("everything")["statusJson"]})
         (row,) = self.get("/status")
         self.assertEqual((row["server_group"], row["host"], row["status"]), ("splunk-prod", "splunk-01", "synced"))
+
+    def test_tokens_close_all_but_the_probes(self):
+        self.start({"tokens": {"existingSecret": "gitops-status-tokens"}})
+        self.get("/ready")
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            self.get("/status")
+        self.assertEqual(refused.exception.code, 401)
 
     def test_every_setting_is_understood(self):
         everything = value_set("everything")

@@ -152,7 +152,7 @@ class Documented(unittest.TestCase):
     def test_the_readmes_examples_render(self):
         readme = (CHART / "README.md").read_text("utf-8")
         examples = re.findall(r"^```yaml\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-        self.assertEqual(len(examples), 2)
+        self.assertEqual(len(examples), 3)
         for text in examples:
             render(helm_python.values_from_yaml(text))
         commands = re.findall(r"^ *helm upgrade(?:.*\\\n)*.*", readme, re.MULTILINE)
