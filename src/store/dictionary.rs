@@ -18,9 +18,16 @@ const CONTENT_CACHE_BYTES: u64 = 8 << 20;
 /// Hosts, senders and runs kept in memory, each.
 const SMALL_CACHE_ITEMS: usize = 4096;
 
-/// Bounded caches over the dictionaries of one database.
-#[derive(Debug)]
+/// The dictionaries of one database, through bounded caches; cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Dictionary {
+    caches: Arc<Caches>,
+    /// Whether what is read goes into the caches.
+    remembers: bool,
+}
+
+#[derive(Debug)]
+struct Caches {
     contents: Cache<i64, Arc<Content>, ByBytes>,
     hosts: Cache<i64, HostKey>,
     senders: Cache<i64, Arc<Sender>>,
@@ -47,16 +54,24 @@ const RUNS_BY_ID: &str =
 
 impl Default for Dictionary {
     fn default() -> Self {
-        Self {
+        let caches = Caches {
             contents: Cache::with_weighter(10_000, CONTENT_CACHE_BYTES, ByBytes),
             hosts: Cache::new(SMALL_CACHE_ITEMS),
             senders: Cache::new(SMALL_CACHE_ITEMS),
             runs: Cache::new(SMALL_CACHE_ITEMS),
-        }
+        };
+        Self { caches: Arc::new(caches), remembers: true }
     }
 }
 
 impl Dictionary {
+    /// For use inside a transaction that writes: it may read rows that are never committed, whose numbers
+    /// then go to others. It knows what the caches know, and adds nothing.
+    #[must_use]
+    pub fn amid_writing(&self) -> Self {
+        Self { remembers: false, ..self.clone() }
+    }
+
     /// Turns narrow rows into entries, in the same order. A number that leads nowhere (a damaged
     /// database) is an error that names it.
     pub async fn resolve(
@@ -67,12 +82,12 @@ impl Dictionary {
         let ids = rows.iter().map(|row| row.content_id);
         let contents = self.contents(connection, ids).await?;
         let ids = rows.iter().map(|row| row.host_id);
-        let hosts = look_up(connection, &self.hosts, ids, HOSTS_BY_ID, |row| {
+        let hosts = self.look_up(connection, &self.caches.hosts, ids, HOSTS_BY_ID, |row| {
             Ok(HostKey::new(&row.try_get::<String, _>(1)?, &row.try_get::<String, _>(2)?))
         });
         let hosts = hosts.await?;
         let ids = rows.iter().map(|row| row.sender_id);
-        let senders = look_up(connection, &self.senders, ids, SENDERS_BY_ID, |row| {
+        let senders = self.look_up(connection, &self.caches.senders, ids, SENDERS_BY_ID, |row| {
             Ok(Arc::new(Sender { reported_by: row.try_get(1)?, remote_address: row.try_get(2)? }))
         });
         let senders = senders.await?;
@@ -106,7 +121,7 @@ impl Dictionary {
         let sql = format!(
             "SELECT {CONTENT_COLUMNS} FROM content WHERE id IN (SELECT value FROM json_each($1))"
         );
-        look_up(connection, &self.contents, ids, sql, |row| {
+        self.look_up(connection, &self.caches.contents, ids, sql, |row| {
             content_from_row(row).map(|(_, content)| Arc::new(content))
         })
         .await
@@ -118,52 +133,55 @@ impl Dictionary {
         connection: &mut SqliteConnection,
         ids: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<Run>>, sqlx::Error> {
-        look_up(connection, &self.runs, ids, RUNS_BY_ID, |row| {
+        self.look_up(connection, &self.caches.runs, ids, RUNS_BY_ID, |row| {
             Ok(Arc::new(Run { run_id: row.try_get(1)?, run_url: row.try_get(2)? }))
         })
         .await
+    }
+
+    /// What the cache knows, and the rest in one query. Column 0 of a row is its number.
+    async fn look_up<T: Clone, W: Weighter<i64, T> + Clone>(
+        &self,
+        connection: &mut SqliteConnection,
+        cache: &Cache<i64, T, W>,
+        ids: impl Iterator<Item = i64>,
+        sql: impl Into<String>,
+        read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+    ) -> Result<HashMap<i64, T>, sqlx::Error> {
+        let mut known = HashMap::new();
+        let mut missing = Vec::new();
+        let mut last = None;
+        for id in ids {
+            if last == Some(id) || known.contains_key(&id) {
+                continue;
+            }
+            last = Some(id);
+            match cache.get(&id) {
+                Some(value) => {
+                    known.insert(id, value);
+                }
+                None => missing.push(id),
+            }
+        }
+        if !missing.is_empty() {
+            missing.sort_unstable();
+            missing.dedup();
+            let ids = serde_json::to_string(&missing).expect("integers are JSON");
+            // The text is one of the constants above.
+            let query = sqlx::query(AssertSqlSafe(sql.into())).bind(ids);
+            for row in query.fetch_all(connection).await? {
+                let (id, value): (i64, T) = (row.try_get(0)?, read(&row)?);
+                if self.remembers {
+                    cache.insert(id, value.clone());
+                }
+                known.insert(id, value);
+            }
+        }
+        Ok(known)
     }
 }
 
 fn found<T: Clone>(known: &HashMap<i64, T>, id: i64, table: &str) -> Result<T, sqlx::Error> {
     let missing = || sqlx::Error::Decode(format!("{table} {id} is missing").into());
     known.get(&id).cloned().ok_or_else(missing)
-}
-
-/// What the cache knows, and the rest in one query. Column 0 of a row is its number.
-async fn look_up<T: Clone, W: Weighter<i64, T> + Clone>(
-    connection: &mut SqliteConnection,
-    cache: &Cache<i64, T, W>,
-    ids: impl Iterator<Item = i64>,
-    sql: impl Into<String>,
-    read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
-) -> Result<HashMap<i64, T>, sqlx::Error> {
-    let mut known = HashMap::new();
-    let mut missing = Vec::new();
-    let mut last = None;
-    for id in ids {
-        if last == Some(id) || known.contains_key(&id) {
-            continue;
-        }
-        last = Some(id);
-        match cache.get(&id) {
-            Some(value) => {
-                known.insert(id, value);
-            }
-            None => missing.push(id),
-        }
-    }
-    if !missing.is_empty() {
-        missing.sort_unstable();
-        missing.dedup();
-        let ids = serde_json::to_string(&missing).expect("integers are JSON");
-        // The text is one of the constants above.
-        let query = sqlx::query(AssertSqlSafe(sql.into())).bind(ids);
-        for row in query.fetch_all(connection).await? {
-            let (id, value): (i64, T) = (row.try_get(0)?, read(&row)?);
-            cache.insert(id, value.clone());
-            known.insert(id, value);
-        }
-    }
-    Ok(known)
 }

@@ -103,26 +103,29 @@ fn two_servers_on_one_file_never_lose_or_double_a_report() {
     assert!(database(folder.path()).exists());
 }
 
-/// A write that the system refuses (here by the limit on a file's size, elsewhere by a full disk)
-/// is answered 503, and the server takes reports again once there is room.
+/// The limit on the size of a process's files: what it writes beyond fails, as on a full disk.
+fn limit(server: &Process, bytes: &str) {
+    let pid = server.id().to_string();
+    let limit = format!("--fsize={bytes}:unlimited");
+    let set = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+    assert!(set.expect("prlimit (util-linux) is needed").success());
+}
+
+/// Unlike a full disk, the limit also sends a signal, which would end the process.
+const UNLESS_SIGNALLED: &str = "trap '' XFSZ; exec \"$0\"";
+
+fn wal_bytes(folder: &Path) -> u64 {
+    let path = format!("{}-wal", database(folder).display());
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// A write that the system refuses is answered 503, and the server takes reports again once there is room.
 #[test]
 fn a_file_that_may_not_grow_is_503_and_heals() {
     let folder = tempfile::tempdir().unwrap();
-    // Unlike a full disk, the limit also sends a signal, which would end the process.
-    let server = Process::wrapped(folder.path(), "trap '' XFSZ; exec \"$0\"");
+    let server = Process::wrapped(folder.path(), UNLESS_SIGNALLED);
     server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:00:00Z"));
-    let limit = |bytes: &str| {
-        let pid = server.id().to_string();
-        let set = std::process::Command::new("prlimit")
-            .args(["--pid", &pid, &format!("--fsize={bytes}:unlimited")])
-            .status();
-        assert!(set.expect("prlimit (util-linux) is needed").success());
-    };
-    let size = |suffix: &str| {
-        let path = format!("{}{suffix}", database(folder.path()).display());
-        std::fs::metadata(path).map_or(0, |file| file.len())
-    };
-    limit(&size("-wal").max(4096).to_string());
+    limit(&server, &wal_bytes(folder.path()).max(4096).to_string());
     let mut refused = 0;
     for n in 0..5 {
         let body = json!({"server_group": "g", "host": "h", "status": "failed", "run_id": format!("r{n}"),
@@ -135,8 +138,29 @@ fn a_file_that_may_not_grow_is_503_and_heals() {
     assert_eq!(server.get("/status").status, 200, "reads go on");
     let stored = server.lines().len();
     assert_eq!(stored, 6 - refused, "what was refused is not there, what was taken is");
-    limit("unlimited");
+    limit(&server, "unlimited");
     server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:30:00Z"));
     assert_eq!(server.lines().len(), stored + 1);
     assert_eq!(server.get("/ready").status, 200);
+}
+
+/// The numbers of a batch that failed go to others. A late report's batch reads its own rows before it
+/// commits; what it read must not be remembered when it fails.
+#[test]
+fn what_a_failed_batch_has_read_of_itself_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::wrapped(folder.path(), UNLESS_SIGNALLED);
+    server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:00:00Z"));
+    limit(&server, &wal_bytes(folder.path()).max(4096).to_string());
+    let late = |minute: u32, file: &str| {
+        json!({"server_group": "g", "host": "h", "status": "out_of_sync", "changed_files": [file],
+            "last_cron_check": format!("2026-04-26T10:{minute:02}:00Z")})
+    };
+    server.post("/status/cron", &late(10, "refused")).problem(503);
+    limit(&server, "unlimited");
+    let taken = server.cron(&late(20, "taken"));
+    let line = &server.raw_lines()[1];
+    assert!(line.contains("taken"), "{line}");
+    assert_eq!(crate::receipts::leaf_hash(line), taken["report"]["hash"].as_str().unwrap());
+    assert_eq!(server.json("/episodes")["items"][0]["changed_files"], json!(["taken"]));
 }

@@ -80,7 +80,7 @@ impl Writer {
     async fn try_commit(&mut self, batch: &Batch) -> Result<Refolded, CommitError> {
         self.learn_numbers(batch).await.map_err(not_stored)?;
         let (rows, fresh) = self.number(batch);
-        let dictionary = self.dictionary.clone();
+        let dictionary = self.dictionary.amid_writing();
         let connection = self.connection().await.map_err(not_stored)?;
         let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
         let plain =
