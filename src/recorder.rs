@@ -221,6 +221,7 @@ impl Task {
         if !records.is_empty() || !rejections.is_empty() {
             let (submissions, answers): (Vec<_>, Vec<_>) = records.into_iter().unzip();
             let results = self.record(&submissions, rejections).await;
+            self.writer.unlock();
             for (answer, result) in answers.into_iter().zip(results) {
                 let _ = answer.send(result);
             }
@@ -233,7 +234,9 @@ impl Task {
             }
         }
         if let Some((act, answer)) = act {
-            let _ = answer.send(self.act(&act).await);
+            let receipt = self.act(&act).await;
+            self.writer.unlock();
+            let _ = answer.send(receipt);
         }
     }
 
@@ -248,9 +251,7 @@ impl Task {
         let mut damaged = HashSet::new();
         let mut moved = 0;
         while moved < MOVED_RETRIES {
-            if self.void
-                && let Err(error) = self.load().await
-            {
+            if let Err(error) = self.catch_up(moved > 0).await {
                 return all(self.note(&error, RecordError::NotStored));
             }
             let received_at = self.now();
@@ -325,6 +326,15 @@ impl Task {
         self.void = true;
         self.failing = true;
         outcome
+    }
+
+    /// Loads what may be wrong in memory. `locked`: nobody else may write until the next commit, since
+    /// somebody did before the last one; a busy neighbour would come first for ever.
+    async fn catch_up(&mut self, locked: bool) -> Result<(), Trouble> {
+        if locked {
+            self.writer.lock().await?;
+        }
+        if self.void { self.load().await } else { Ok(()) }
     }
 
     async fn load(&mut self) -> Result<(), Trouble> {

@@ -87,10 +87,8 @@ fn host_of<'b>(board: &'b Inner, key: &HostKey) -> Result<&'b Arc<HostState>, Ac
 impl Task {
     /// Records an act.
     pub(super) async fn act(&mut self, act: &Act) -> Result<ActReceipt, ActError> {
-        for _ in 0..MOVED_RETRIES {
-            if self.void
-                && let Err(error) = self.load().await
-            {
+        for moved in 0..MOVED_RETRIES {
+            if let Err(error) = self.catch_up(moved > 0).await {
                 return Err(self.note(&error, RecordError::NotStored).into());
             }
             let plan = self.plan(act)?;

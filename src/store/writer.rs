@@ -48,6 +48,8 @@ const INSERT_HEAD: &str = "INSERT INTO head (id, origin, projected) VALUES (1, $
 pub struct Writer {
     location: Location,
     connection: Option<SqliteConnection>,
+    /// Whether that connection holds the write lock already, for the next commit.
+    locked: bool,
     dictionary: Arc<Dictionary>,
     size: u64,
     contents: Numbers<ContentDigest>,
@@ -116,6 +118,7 @@ impl Writer {
         Self {
             location: location.clone(),
             connection: None,
+            locked: false,
             dictionary,
             size: 0,
             contents: Numbers::new(0),
@@ -126,6 +129,7 @@ impl Writer {
 
     async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         if self.connection.is_none() {
+            self.locked = false;
             self.connection = Some(self.location.open_writer().await?);
         }
         Ok(self.connection.as_mut().expect("it was just opened"))
@@ -138,6 +142,21 @@ impl Writer {
             self.connection = None;
         }
         result
+    }
+
+    /// Takes the write lock ahead of the next commit: what is loaded from here on stays right until then.
+    pub async fn lock(&mut self) -> Result<(), sqlx::Error> {
+        self.unlock();
+        let begun = sqlx::query(texts::BEGIN).execute(self.connection().await?).await;
+        self.locked = begun.is_ok();
+        self.checked(begun).map(|_| ())
+    }
+
+    /// Lets the write lock go if no commit has come of it.
+    pub fn unlock(&mut self) {
+        if std::mem::take(&mut self.locked) {
+            self.connection = None;
+        }
     }
 
     /// Whether another process has written since [`Writer::load`] and our own commits.

@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Holds the write lock of a database while `work` runs.
@@ -101,6 +102,41 @@ fn two_servers_on_one_file_never_lose_or_double_a_report() {
     let dense: Vec<String> = (1..=80).map(|id| id.to_string()).collect();
     assert_eq!(ids, dense);
     assert!(database(folder.path()).exists());
+}
+
+/// Whoever comes late has to wait for those who write all the time, but not for ever.
+#[test]
+fn an_import_beside_a_busy_server_gets_its_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path());
+    let stop = AtomicBool::new(false);
+    let settings = [("DATABASE_URL", url(folder.path()))];
+    let settings = [(settings[0].0, settings[0].1.as_str())];
+    std::thread::scope(|scope| {
+        for n in 0..3 {
+            let (client, stop) = (server.client.clone(), &stop);
+            scope.spawn(move || {
+                let report =
+                    json!({"server_group": "g", "host": format!("h{n}"), "status": "synced"});
+                while !stop.load(Ordering::Relaxed) {
+                    client.pipeline(&report);
+                }
+            });
+        }
+        for round in 0..3 {
+            let servers: serde_json::Map<_, _> = (0..500)
+                .map(|n| (format!("old/{round}-{n}"), json!({"status": "synced"})))
+                .collect();
+            let file = folder.path().join("status.json");
+            std::fs::write(&file, json!({"servers": servers}).to_string()).unwrap();
+            let file = file.to_str().unwrap().to_owned();
+            let (code, said) = run_with(folder.path(), &settings, &["import", &file]);
+            stop.store(code != 0 || round == 2, Ordering::Relaxed);
+            assert_eq!(code, 0, "{said}");
+        }
+    });
+    let imported = server.lines().iter().filter(|line| line["source"] == "import").count();
+    assert_eq!(imported, 1500);
 }
 
 /// The limit on the size of a process's files: what it writes beyond fails, as on a full disk.

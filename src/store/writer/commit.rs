@@ -60,6 +60,7 @@ impl Writer {
     pub async fn commit(&mut self, batch: &Batch) -> Result<Refolded, CommitError> {
         let result = self.try_commit(batch).await;
         if result.is_ok() {
+            self.locked = false;
             self.size += batch.entries.len() as u64;
             self.contents.keep_small();
             self.senders.keep_small();
@@ -81,6 +82,7 @@ impl Writer {
         self.learn_numbers(batch).await.map_err(not_stored)?;
         let (rows, fresh) = self.number(batch);
         let dictionary = self.dictionary.amid_writing();
+        let locked = self.locked;
         let connection = self.connection().await.map_err(not_stored)?;
         let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
         let plain =
@@ -88,13 +90,15 @@ impl Writer {
         let plain = plain && batch.groupings.is_empty();
         let growth = batch.growth.as_ref();
         let plain = plain && growth.is_some_and(|growth| growth.kept.is_empty());
-        if fresh.is_none() && !asides && plain && rows.len() <= BLOCK_ROWS {
+        if fresh.is_none() && !asides && plain && !locked && rows.len() <= BLOCK_ROWS {
             let mut values = bind_block(&rows, &batch.states, 0);
             add_tree(&mut values, growth);
             let text = block_text(rows.len(), true);
             return execute(connection, text, values, true).await.map(|()| Refolded::new());
         }
-        execute(connection, BEGIN, SqliteArguments::default(), false).await?;
+        if !locked {
+            execute(connection, BEGIN, SqliteArguments::default(), false).await?;
+        }
         if let Some(fresh) = fresh {
             execute(connection, INSERT_DICTIONARIES, texts(&fresh), false).await?;
         }

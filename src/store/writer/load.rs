@@ -10,8 +10,8 @@ use crate::domain::state::{HostState, Place, Word};
 use crate::domain::time::Timestamp;
 use crate::domain::tree::Frontier;
 use crate::store::dictionary::Dictionary;
+use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Connection, Row};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -75,13 +75,13 @@ impl Writer {
     async fn read_all(&mut self) -> Result<Loaded, sqlx::Error> {
         let dictionary = self.dictionary.clone();
         let connection = self.connection().await?;
-        // One snapshot for all that is read here.
-        let mut snapshot = connection.begin().await?;
-        let head = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?;
-        let former = sqlx::query(FORMER_NAMES).fetch_all(&mut *snapshot).await?;
-        let hosts = load_states(&mut snapshot, &dictionary).await?;
-        let last_runs = last_runs(&mut snapshot).await?;
-        snapshot.commit().await?;
+        // One snapshot for all that is read here; within a transaction, if the lock is held.
+        sqlx::query("SAVEPOINT loading").execute(&mut *connection).await?;
+        let head = sqlx::query(HEAD).fetch_one(&mut *connection).await?;
+        let former = sqlx::query(FORMER_NAMES).fetch_all(&mut *connection).await?;
+        let hosts = load_states(connection, &dictionary).await?;
+        let last_runs = last_runs(connection).await?;
+        sqlx::query("RELEASE loading").execute(connection).await?;
         let former = former.iter().map(|row| {
             let key = HostKey::new(&row.try_get::<String, _>(2)?, &row.try_get::<String, _>(3)?);
             Ok((key, row.try_get(0)?, row.try_get(1)?))
