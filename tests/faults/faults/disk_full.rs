@@ -1,0 +1,112 @@
+//! The disk is full, and grown again: nothing acknowledged is lost, nothing refused is kept, reads go on, and
+//! reports are taken again without a restart; or after one, if the server is killed meanwhile.
+
+use crate::audit::{after_fault, check_server};
+use crate::ledger::Ledger;
+use crate::load::{during, for_a_while};
+use crate::mounts::Mount;
+use crate::run::{Failure, Outcome, PATIENCE, Run, ensure, wait_until};
+use crate::server::{Launch, Server};
+use std::path::Path;
+use std::time::Duration;
+
+const CLIENTS: usize = 4;
+/// Large enough for whatever room the server wants to keep free.
+const DISK_BYTES: u64 = 256 << 20;
+const GROWN: &str = "size=512m";
+/// How soon reports must be taken when there is room.
+const HEALED: Duration = Duration::from_secs(10);
+
+pub fn run(run: &Run) -> Outcome {
+    let rounds = run.rounds(6, 40);
+    let (mut stored, mut refused) = (0, 0);
+    for round in 0..rounds {
+        let ledger = Ledger::default();
+        fill_up(run, &ledger, round % 6 == 5)?;
+        stored += ledger.stored();
+        refused += ledger.unavailable();
+    }
+    Ok(format!("{rounds} full disks, {stored} acknowledged, {refused} answered 503"))
+}
+
+fn fill_up(run: &Run, ledger: &Ledger, killed: bool) -> Result<(), Failure> {
+    let base = run.folder();
+    let disk = Mount::memory(DISK_BYTES, base.join("disk"))?;
+    let folder = disk.0.join("data");
+    std::fs::create_dir(&folder)?;
+    let mut server = Server::start(run, &folder)?;
+    for_a_while(server.address, ledger, CLIENTS, &mut run.chance(), Duration::from_millis(200));
+    let room = run.chance().below(1 << 20) as u64;
+    take_all_but(&disk.0, room)?;
+    let mut chance = run.chance();
+    // The clients go on all the time: what was refused is sent again.
+    during(server.address, ledger, CLIENTS, &mut chance, || {
+        is_full(run, &server, ledger)?;
+        if killed {
+            server.kill();
+            start_on_the_full_disk(run, &folder)?;
+        }
+        disk.change(GROWN)?;
+        if killed { Ok(()) } else { heals(ledger) }
+    })?;
+    drop(chance);
+    if !killed {
+        // As it is, before a restart makes everything new.
+        check_server(&server, ledger, &ledger.acknowledged())?;
+        server.stop()?;
+    }
+    after_fault(run, &folder, ledger).map(|_| ())
+}
+
+/// Reports are refused, and all else goes on.
+fn is_full(run: &Run, server: &Server, ledger: &Ledger) -> Result<(), Failure> {
+    let before = ledger.unavailable();
+    let full = wait_until(PATIENCE, || ledger.unavailable() >= before + 20);
+    ensure!(full, "the disk does not get full");
+    for path in ["/status", "/history", "/health"] {
+        ensure!(server.status_of(path) == 200, "{path} is not answered while the disk is full");
+    }
+    // A page or two may still fit where a whole report does not.
+    match server.status_of("/ready") {
+        503 => {}
+        200 => run.awaits("/ready is 503 as long as the disk has no room for reports"),
+        other => return Err(format!("/ready is answered {other} while the disk is full").into()),
+    }
+    Ok(())
+}
+
+/// Every client gets on again.
+fn heals(ledger: &Ledger) -> Result<(), Failure> {
+    let before = ledger.stored();
+    let healed = wait_until(HEALED, || ledger.stored() > before + 20);
+    ensure!(healed, "the server takes no report {HEALED:?} after the disk has grown");
+    std::thread::sleep(Duration::from_millis(300));
+    Ok(())
+}
+
+/// Writes until only so much is left.
+fn take_all_but(disk: &Path, room: u64) -> Result<(), Failure> {
+    let free = crate::run::run_command(
+        std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(disk),
+    )?;
+    let free: u64 = free.lines().nth(1).unwrap_or_default().trim().parse()?;
+    let ballast = free.saturating_sub(room);
+    let mut command = std::process::Command::new("fallocate");
+    command.args(["-l", &ballast.to_string()]).arg(disk.join("ballast"));
+    crate::run::run_command(&mut command).map(|_| ())
+}
+
+/// It may serve or say why not; it must not hang.
+fn start_on_the_full_disk(run: &Run, folder: &Path) -> Result<(), Failure> {
+    let mut server = Launch::new(run, folder).spawn()?;
+    let mut ended = None;
+    let answered = wait_until(PATIENCE, || {
+        ended = server.exit().unwrap_or(None);
+        ended.is_some() || server.status_of("/status") == 200
+    });
+    ensure!(answered, "on a full disk the server neither serves nor ends");
+    let words = server.last_words();
+    ensure!(ended.is_none() || !words.is_empty(), "on a full disk the server ends without a word");
+    server.kill();
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! A power cut without a power switch: the server's writes are recorded, and replayed up to random
+//! moments. What was acknowledged by then must be there.
+
+use crate::audit::{check_server, verify};
+use crate::disk::{Disk, Event, Recording};
+use crate::ledger::Ledger;
+use crate::load::{for_a_while, plain, send};
+use crate::planting;
+use crate::run::{Failure, Outcome, Run, ensure};
+use crate::server::Server;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const CLIENTS: usize = 6;
+/// The bug that the negative control plants, and what must be said of it.
+pub const CONTROL: (&str, &str) = ("synchronous-normal", "was acknowledged and is not there");
+
+pub fn run(run: &Run) -> Outcome {
+    let said = cuts(run)?;
+    if run.is_planted() {
+        return Ok(said);
+    }
+    let normal = planting::build(run, planting::find(CONTROL.0)?)?;
+    match cuts(&run.planted(normal)?) {
+        Ok(said) => Err(format!(
+            "negative control: synchronous=NORMAL lost nothing ({said}): this fault proves nothing"
+        )
+        .into()),
+        Err(lost) if lost.to_string().contains(CONTROL.1) => {
+            Ok(format!("{said}; negative control: NORMAL loses ({lost})"))
+        }
+        Err(other) => Err(format!("negative control: {other}").into()),
+    }
+}
+
+/// Records a life of the server, from the creation of its database to its end in order, and cuts it off at
+/// many moments.
+fn cuts(run: &Run) -> Outcome {
+    let (folder, ledger) = (run.folder(), Ledger::default());
+    let shim = run.shim(&folder, true)?;
+    // The second life has one client, whose reports say the same as ever: the shortest way of writing.
+    for clients in [CLIENTS, 1] {
+        let mut server = Server::under(run, &folder, &shim)?;
+        let time = Duration::from_millis(if run.short { 1200 } else { 12_000 });
+        for_a_while(server.address, &ledger, clients, &mut run.chance(), time);
+        server.stop()?;
+    }
+    let recording = Recording::parse(shim.recorded()?)?;
+    let (recorded, stored) = (recording.acknowledged(), ledger.stored());
+    ensure!(
+        recorded >= stored,
+        "{stored} were acknowledged, and only {recorded} of it was recorded"
+    );
+    ensure!(stored > 200, "the load was too light to tell: {stored} acknowledged");
+    let wanted = run.rounds(30, 500);
+    let moments = moments(run, &recording, wanted);
+    let (mut disk, mut acknowledged) = (Disk::default(), BTreeMap::new());
+    for (at, event) in recording.events.iter().enumerate() {
+        disk.follow(&recording, event);
+        if let Event::Acknowledged(receipts) = event {
+            acknowledged.extend(receipts.iter().cloned());
+        }
+        if moments.binary_search(&at).is_ok() {
+            let happened = || format!("cut after {at} of {} events", recording.events.len());
+            cut(run, &recording, &disk, &ledger, &acknowledged)
+                .map_err(|failure| format!("{}: {failure}", happened()))?;
+        }
+    }
+    Ok(format!("{} cuts, {stored} acknowledged, {} syncs", moments.len(), disk.syncs))
+}
+
+/// Moments by chance; half of them just behind an answer, where the promise is youngest.
+fn moments(run: &Run, recording: &Recording, wanted: usize) -> Vec<usize> {
+    let answers: Vec<usize> = recording.events.iter().enumerate().filter_map(answer).collect();
+    let mut chance = run.chance();
+    let mut moments: Vec<usize> = (0..wanted)
+        .map(|n| match n % 2 {
+            0 => answers[chance.below(answers.len())],
+            _ => chance.below(recording.events.len()),
+        })
+        .collect();
+    moments.sort_unstable();
+    moments.dedup();
+    moments
+}
+
+fn answer((at, event): (usize, &Event)) -> Option<usize> {
+    matches!(event, Event::Acknowledged(_)).then_some(at)
+}
+
+/// One cut: what is left on the disk becomes a server's database.
+fn cut(
+    run: &Run,
+    recording: &Recording,
+    disk: &Disk,
+    ledger: &Ledger,
+    acknowledged: &BTreeMap<u64, String>,
+) -> Result<(), Failure> {
+    let folder = run.folder();
+    disk.cut(recording, &folder, &mut run.chance())?;
+    let mut server = Server::start(run, &folder)?;
+    check_server(&server, ledger, acknowledged)?;
+    verify(run, &folder)?;
+    let next = Ledger::default();
+    send(&mut server.connection(), &next, &plain(&next, "after", false));
+    ensure!(next.stored() == 1, "no report is taken after the cut");
+    server.kill();
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! Bugs that somebody could write, each with the fault that must find it. `scripts/faults --planted` builds
+//! the server with each and has it found; `cargo test` checks that each still fits the sources.
+
+/// A bug.
+#[derive(Debug)]
+pub struct Planted {
+    pub name: &'static str,
+    /// What is wrong, in a sentence.
+    pub says: &'static str,
+    /// The fault that finds it.
+    pub found_by: &'static str,
+    /// What the fault says of it: found for another reason is not found.
+    pub because: &'static str,
+    /// The bug itself: file, a text that is there exactly once, and what stands there instead.
+    pub edits: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// A bug that shows in several ways; which is seen first is chance.
+const ANYTHING: &str = "";
+
+pub const PLANTED: &[Planted] = &[
+    Planted {
+        name: "synchronous-normal",
+        says: "commits are not synced, as many guides advise",
+        found_by: "power-cut",
+        because: "was acknowledged and is not there",
+        edits: &[("src/store/connect.rs", "SqliteSynchronous::Full)", "SqliteSynchronous::Normal)")],
+    },
+    Planted {
+        name: "acknowledged-before-commit",
+        says: "callers are answered when their reports are folded, and the commit comes afterwards",
+        found_by: "power-cut",
+        because: "was acknowledged and is not there",
+        edits: &[
+            (
+                "src/recorder.rs",
+                "            let (submissions, answers): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+            let results = self.record(&submissions, rejections).await;",
+                "            let (submissions, mut answers): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+            let results = self.record(&submissions, rejections, &mut answers).await;",
+            ),
+            (
+                "src/recorder.rs",
+                "        rejections: Vec<Rejection>,
+    ) -> Vec<Result<Vec<Receipt>, RecordError>> {",
+                "        rejections: Vec<Rejection>,
+        answers: &mut Vec<oneshot::Sender<Result<Vec<Receipt>, RecordError>>>,
+    ) -> Vec<Result<Vec<Receipt>, RecordError>> {",
+            ),
+            (
+                "src/recorder.rs",
+                "            match self.commit(batch, received_at).await {",
+                "            for (answer, result) in answers.drain(..).zip(&results) {
+                let _ = answer.send(result.clone());
+            }
+            match self.commit(batch, received_at).await {",
+            ),
+        ],
+    },
+    Planted {
+        name: "projection-aside",
+        says: "the states are written in a transaction of their own, behind that of the entries",
+        found_by: "power-cut",
+        because: "/status counts",
+        edits: &[(
+            "src/store/writer/texts.rs",
+            "[begin, &history, &states, commit].concat()",
+            "[begin, &history, commit, begin, &states, commit].concat()",
+        )],
+    },
+    Planted {
+        name: "receipt-of-another-line",
+        says: "the receipt's hash is not that of the line",
+        found_by: "kill",
+        because: "is not that of the line",
+        edits: &[(
+            "src/recorder/stage.rs",
+            "let hash = entry.leaf_hash(&self.task.origin);
+        self.entries.push",
+            "let hash = entry.leaf_hash(\"another\");
+        self.entries.push",
+        )],
+    },
+    Planted {
+        name: "connection-kept",
+        says: "a transaction of sqlx's, whose connection is kept after a full disk",
+        found_by: "disk-full",
+        because: "takes no report",
+        edits: &[
+            ("src/store/writer/commit.rs", "if fresh.is_none() && !asides", "if false && !asides"),
+            (
+                "src/store/writer/commit.rs",
+                "if !locked {
+            execute(connection, BEGIN, SqliteArguments::default(), false).await?;
+        }",
+                "let begun = sqlx::Connection::begin_with(connection, BEGIN).await;
+        let mut transaction = begun.map_err(not_stored)?;
+        let connection = &mut *transaction;",
+            ),
+            (
+                "src/store/writer/commit.rs",
+                "execute(connection, COMMIT, SqliteArguments::default(), true).await?;",
+                "transaction.commit().await.map_err(not_stored)?;",
+            ),
+            (
+                "src/store/writer/commit.rs",
+                "see the head of `writer`.
+        self.connection = None;",
+                "see the head of `writer`.",
+            ),
+        ],
+    },
+    Planted {
+        name: "memory-kept",
+        says: "after a failed commit the recorder goes on with what it has in memory",
+        found_by: "disk-full",
+        because: ANYTHING,
+        edits: &[(
+            "src/recorder.rs",
+            "        self.void = true;
+        self.failing = true;",
+            "        self.failing = true;",
+        )],
+    },
+    Planted {
+        name: "uncommitted-remembered",
+        says: "what a transaction has read of its own rows is remembered although it fails",
+        found_by: "disk-full",
+        because: ANYTHING,
+        edits: &[("src/store/dictionary.rs", "Self { remembers: false, ..", "Self { remembers: true, ..")],
+    },
+    Planted {
+        name: "not-stored-after-failed-commit",
+        says: "an I/O error at COMMIT is answered as \"not stored\"",
+        found_by: "io-error",
+        because: "was refused and is there",
+        edits: &[(
+            "src/store/writer/commit.rs",
+            "if commits && done + 1 == count && !is_refusal(&cause) =>",
+            "if commits && done + 1 > count && !is_refusal(&cause) =>",
+        )],
+    },
+    Planted {
+        name: "begin-deferred",
+        says: "a transaction reads before it takes the write lock",
+        found_by: "locked",
+        because: "a short lock is not waited for",
+        edits: &[(
+            "src/store/writer/texts.rs",
+            "\"BEGIN IMMEDIATE;\"",
+            "\"BEGIN; SELECT size FROM head;\"",
+        )],
+    },
+    Planted {
+        name: "seq-given-by-sqlite",
+        says: "ids come from an identity column, and nobody compares them with the head",
+        found_by: "import-beside",
+        because: ANYTHING,
+        edits: &[
+            (
+                "migrations/V1__core.sql",
+                "WHEN NEW.seq IS NOT (SELECT size + 1 FROM head) BEGIN",
+                "WHEN FALSE BEGIN",
+            ),
+            (
+                "src/store/writer/texts.rs",
+                "format!(\"{INSERT_HISTORY}{};\", list(HISTORY_COLUMNS))",
+                "format!(\"{INSERT_HISTORY}{};\", list(HISTORY_COLUMNS).replace(\"(?\", \"(NULL AND ?\"))",
+            ),
+        ],
+    },
+    Planted {
+        name: "clock-believed",
+        says: "a clock that goes back takes received_at with it",
+        found_by: "clock",
+        because: "received_at goes back",
+        edits: &[("src/recorder.rs", "(self.clock)().max(self.last_received)", "(self.clock)()")],
+    },
+    Planted {
+        name: "stop-at-once",
+        says: "SIGTERM breaks off what is in flight",
+        found_by: "stop",
+        because: "in flight",
+        edits: &[("src/commands/serve.rs", "    server.stop(true).await;", "    server.stop(false).await;")],
+    },
+    Planted {
+        name: "commit-owned-by-the-handler",
+        says: "what a client no longer waits for is not written",
+        found_by: "reset",
+        because: "was handed over whole and is not there",
+        edits: &[(
+            "src/recorder.rs",
+            "records.push((submission, answer));",
+            "if !answer.is_closed() {
+                        records.push((submission, answer));
+                    }",
+        )],
+    },
+    Planted {
+        name: "body-without-deadline",
+        says: "a body may take as long as it likes",
+        found_by: "slow-body",
+        because: "no 408",
+        edits: &[(
+            "src/http/body.rs",
+            "BODY_DEADLINE: Duration = Duration::from_secs(10)",
+            "BODY_DEADLINE: Duration = Duration::from_secs(10_000)",
+        )],
+    },
+    Planted {
+        name: "queue-without-bound",
+        says: "however many wait, one more may",
+        found_by: "queue-full",
+        because: "nobody was refused",
+        edits: &[(
+            "src/recorder.rs",
+            "QUEUE_MAX_REQUESTS: usize = 1024",
+            "QUEUE_MAX_REQUESTS: usize = 1 << 20",
+        )],
+    },
+    Planted {
+        name: "export-in-one-transaction",
+        says: "a stream holds a read transaction while its client drains it",
+        found_by: "slow-export",
+        because: "the log grew",
+        edits: &[
+            (
+                "src/store/readers.rs",
+                "    /// A connection whose queries end at the deadline counted from now.",
+                "    /// A snapshot, for as long as it is kept.
+    pub async fn hold(&self) -> Result<Box<dyn std::any::Any + Send>, sqlx::Error> {
+        let mut connection = self.location.open_reader().await?;
+        sqlx::query(\"BEGIN\").execute(&mut connection).await?;
+        sqlx::query(\"SELECT size FROM head\").execute(&mut connection).await?;
+        Ok(Box::new(connection))
+    }
+
+    /// A connection whose queries end at the deadline counted from now.",
+            ),
+            (
+                "src/http/history/walk.rs",
+                "    patient: bool,
+    done: bool,
+}",
+                "    patient: bool,
+    done: bool,
+    held: Option<Box<dyn std::any::Any + Send>>,
+}",
+            ),
+            (
+                "src/http/history/walk.rs",
+                "            patient: false,
+            done: false,",
+                "            patient: false,
+            done: false,
+            held: None,",
+            ),
+            (
+                "src/http/history/walk.rs",
+                "        if self.done {
+            return Ok(None);",
+                "        if self.held.is_none() {
+            self.held = Some(self.readers.hold().await?);
+        }
+        if self.done {
+            return Ok(None);",
+            ),
+        ],
+    },
+];
