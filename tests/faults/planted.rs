@@ -64,8 +64,8 @@ pub const PLANTED: &[Planted] = &[
         because: "/status counts",
         edits: &[(
             "src/store/writer/texts.rs",
-            "[begin, &history, &states, commit].concat()",
-            "[begin, &history, commit, begin, &states, commit].concat()",
+            "[begin, &history, &states, tree, commit].concat()",
+            "[begin, &history, commit, begin, &states, tree, commit].concat()",
         )],
     },
     Planted {

@@ -43,7 +43,7 @@ static struct control none, *control = &none;
 static char folder[PATH_MAX];
 static size_t folder_length;
 static int log_fd = -1;
-static struct { char kind; uint64_t inode; } known[MAX_FD];
+static struct { char kind, is_database; uint64_t inode; } known[MAX_FD];
 
 __attribute__((constructor)) static void start(void) {
     const char *path = getenv("FAULTS_CONTROL"), *log = getenv("FAULTS_LOG");
@@ -83,8 +83,23 @@ static int is_watched(const char *path) {
     return FILE_OF_OURS;
 }
 
+/* SQLite's own files: what fails and what takes long is about them. */
+static int is_database(const char *path) {
+    static const char *const ends[] = {".db", "-wal", "-journal"};
+    size_t length = strlen(path);
+    for (int i = 0; i < 3; i++) {
+        size_t end = strlen(ends[i]);
+        if (length > end && !strcmp(path + length - end, ends[i])) return 1;
+    }
+    return 0;
+}
+
 static int kind_of(int fd) {
     return fd >= 0 && fd < MAX_FD ? known[fd].kind : OTHER;
+}
+
+static int breaks(int fd) {
+    return kind_of(fd) == FILE_OF_OURS && known[fd].is_database;
 }
 
 /* Whether this call is the one that is to fail. */
@@ -105,6 +120,7 @@ static int opened(const char *path, int flags, int fd) {
         int before = errno;
         if (fstat(fd, &found) == 0) known[fd].inode = found.st_ino;
         errno = before;
+        known[fd].is_database = is_database(path);
         record('o', known[fd].inode, (flags & O_TRUNC) != 0, path, strlen(path));
     }
     return fd;
@@ -133,7 +149,7 @@ int close(int fd) {
 }
 
 static ssize_t write_at(int fd, const void *data, size_t length, off_t offset) {
-    if (kind_of(fd) == FILE_OF_OURS && strikes(&control->write_fails_at)) return -1;
+    if (breaks(fd) && strikes(&control->write_fails_at)) return -1;
     ssize_t written = syscall(SYS_pwrite64, fd, data, length, offset);
     if (written > 0 && kind_of(fd) == FILE_OF_OURS)
         record('w', known[fd].inode, offset, data, written);
@@ -162,8 +178,10 @@ ssize_t send(int fd, const void *data, size_t length, int flags) {
 ssize_t write(int fd, const void *data, size_t length) {
     answering(data, length);
     ssize_t written = syscall(SYS_write, fd, data, length);
-    /* Nobody here writes to the watched files at a file's own position. */
-    if (written > 0 && kind_of(fd) == FILE_OF_OURS) abort();
+    if (written > 0 && kind_of(fd) == FILE_OF_OURS) {
+        int64_t end = syscall(SYS_lseek, fd, 0, SEEK_CUR);
+        record('w', known[fd].inode, end - written, data, written);
+    }
     return written;
 }
 
@@ -179,8 +197,9 @@ static int sync_file(long call, int fd) {
     if (kind == FILE_OF_OURS) record('s', inode, 0, NULL, 0);
     /* In slices: a shorter delay, set meanwhile, ends a longer one. */
     const struct timespec slice = {0, SLICE_US * 1000};
-    for (int64_t slept = 0; slept < control->sync_delay_us; slept += SLICE_US) nanosleep(&slice, NULL);
-    if (kind == FILE_OF_OURS && strikes(&control->sync_fails_at)) return -1;
+    for (int64_t slept = 0; breaks(fd) && slept < control->sync_delay_us; slept += SLICE_US)
+        nanosleep(&slice, NULL);
+    if (breaks(fd) && strikes(&control->sync_fails_at)) return -1;
     int result = syscall(call, fd);
     if (result == 0 && kind == FOLDER) record('d', 0, 0, NULL, 0);
     if (result == 0 && kind == FILE_OF_OURS) record('e', inode, 0, NULL, 0);
