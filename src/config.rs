@@ -6,10 +6,10 @@ pub mod tokens;
 mod values;
 
 pub use offline::{
-    ExportArgs, ExportFormat, HealthcheckArgs, ImportArgs, KeyCommand, NewTokenArgs, ReviewArgs,
-    ReviewFormat, TokenCommand, VerifyArgs,
+    BackupArgs, ExportArgs, ExportFormat, HealthcheckArgs, ImportArgs, KeyCommand, NewTokenArgs,
+    RestoreArgs, ReviewArgs, ReviewFormat, TokenCommand, VerifyArgs,
 };
-pub use values::{Bytes, LogFormat, Networks};
+pub use values::{Bytes, LogFormat, Networks, Room};
 
 use crate::domain::max_age::StaleAfter;
 use clap::{Args, Parser, Subcommand};
@@ -54,6 +54,16 @@ pub enum Command {
     ///
     /// The same as GET /reviews; as text, a page for a meeting. The server may run meanwhile.
     Review(ReviewArgs),
+    /// Copy the database into a file, whole and checked; the server may run and write meanwhile.
+    ///
+    /// FILE appears when the copy is complete, synced and verified: its pages, and current state,
+    /// segments and episodes against the history. A copy that is not right is kept as FILE.unverified.
+    Backup(BackupArgs),
+    /// Put a backup in the database's place. Stop the server first.
+    ///
+    /// The backup is copied, brought up to date and verified before anything is replaced. An existing
+    /// database is only replaced with --replace, and kept under another name.
+    Restore(RestoreArgs),
     /// Check what is written down.
     ///
     /// Without further words: every entry against the Merkle tree and the checkpoints remembered beside
@@ -156,6 +166,10 @@ pub struct ServeArgs {
     /// Bytes a request's body may have; larger ones are answered 413.
     #[arg(long, env = "MAX_BODY_BYTES", default_value = "1MiB", value_name = "BYTES")]
     pub max_body_bytes: Bytes,
+    /// Bytes that must stay free on the database's disk: below, reports are refused (503) and reads go
+    /// on. 0 for none.
+    #[arg(long, env = "MIN_FREE_BYTES", default_value = "64MiB", value_name = "BYTES")]
+    pub min_free_bytes: Room,
     /// The one pushed job whose stacks GET /metrics shows as drift_stack_*{stack="…"}; empty for none.
     #[arg(
         long,

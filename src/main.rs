@@ -42,6 +42,11 @@ fn prepare(command: &Command) -> Result<(), String> {
         }
         Command::Review(args) => args.database.check(),
         Command::Verify(args) => args.database.check(),
+        Command::Backup(args) => args.database.check(),
+        Command::Restore(args) => {
+            args.database.check()?;
+            log_to_stderr(LogFormat::Text)
+        }
         Command::Rebuild(args) | Command::AcceptRollback(args) => args.check(),
         Command::Key(KeyCommand::Show { database, .. } | KeyCommand::Rotate { database, .. }) => {
             database.check()
@@ -53,7 +58,9 @@ fn prepare(command: &Command) -> Result<(), String> {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Openapi => commands::openapi::run(),
-        Command::AcceptRollback(args) => commands::trust::run_accept_rollback(&args),
+        Command::AcceptRollback(args) => {
+            actix_web::rt::System::new().block_on(commands::trust::run_accept_rollback(args))
+        }
         Command::Key(command) => {
             actix_web::rt::System::new().block_on(commands::keys::run(command))
         }
@@ -63,6 +70,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Import(args) => actix_web::rt::System::new().block_on(commands::import::run(args)),
         Command::Export(args) => actix_web::rt::System::new().block_on(commands::export::run(args)),
         Command::Review(args) => actix_web::rt::System::new().block_on(commands::review::run(args)),
+        Command::Backup(args) => actix_web::rt::System::new().block_on(commands::backup::run(args)),
+        Command::Restore(args) => {
+            actix_web::rt::System::new().block_on(commands::restore::run(args))
+        }
         Command::Verify(args) => actix_web::rt::System::new().block_on(commands::verify::run(args)),
         Command::Rebuild(args) => {
             actix_web::rt::System::new().block_on(commands::verify::run_rebuild(args))

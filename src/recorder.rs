@@ -5,6 +5,7 @@
 //! is written all the same.
 
 mod acts;
+mod disk;
 mod messages;
 mod pushes;
 mod stage;
@@ -16,8 +17,9 @@ use crate::board::Board;
 use crate::domain::time::Timestamp;
 use crate::domain::tree::Frontier;
 use crate::store::{
-    Batch, CommitError, Dictionary, Location, REJECTIONS_KEPT, Rejection, Trouble, Writer,
+    Batch, CommitError, Dictionary, Location, REJECTIONS_KEPT, Rejection, Space, Trouble, Writer,
 };
+use disk::Disk;
 use stage::Stage;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -65,6 +67,7 @@ impl Recorder {
         new_origin: &str,
         board: Arc<Board>,
         clock: Clock,
+        space: Arc<Space>,
     ) -> Result<(Self, tokio::task::JoinHandle<()>), Trouble> {
         let (writer, loaded) = Writer::open(location, dictionary, new_origin).await?;
         let (queue, jobs) = mpsc::channel(QUEUE_MAX_REQUESTS);
@@ -75,6 +78,8 @@ impl Recorder {
             writer,
             board,
             clock,
+            space,
+            disk: Disk::default(),
             waiting_bytes,
             origin: loaded.origin.clone(),
             last_received: loaded.last_received,
@@ -157,6 +162,8 @@ struct Task {
     writer: Writer,
     board: Arc<Board>,
     clock: Clock,
+    space: Arc<Space>,
+    disk: Disk,
     waiting_bytes: Arc<AtomicUsize>,
     origin: Arc<str>,
     last_received: Timestamp,
@@ -174,16 +181,17 @@ impl Task {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut look_around = tokio::time::interval(LOOK_AROUND);
         look_around.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        while !self.disk.lost {
             tokio::select! {
-                biased;
                 job = jobs.recv() => match job {
+                    Some(job) if self.is_short() => self.refuse(job, &RecordError::DiskFull),
                     Some(job) => self.batch(job, &mut jobs).await,
                     None => break,
                 },
                 _ = look_around.tick() => self.look_around().await,
             }
         }
+        self.refuse_all(&mut jobs);
         if let Err(error) = self.writer.close().await {
             tracing::warn!(%error, "the database was not closed in order; it recovers at the next start");
         }
@@ -323,6 +331,7 @@ impl Task {
     /// Logs a failure once, and distrusts what is in memory.
     fn note(&mut self, error: &Trouble, outcome: RecordError) -> RecordError {
         tracing::error!(%error, stored = ?outcome, "a batch was not committed");
+        self.distrust(error);
         self.void = true;
         self.failing = true;
         outcome
@@ -356,12 +365,14 @@ impl Task {
         {
             tracing::warn!(%error, "the database cannot be read");
         }
+        self.tend_log().await;
     }
 
     async fn probe(&mut self) -> bool {
-        let probed = self.writer.probe(self.failing, (self.clock)()).await;
+        let probed = self.writer.probe(self.failing, (self.clock)()).await.map_err(Trouble::from);
         if let Err(error) = &probed {
             tracing::warn!(%error, "the database does not take writes");
+            self.distrust(error);
         }
         self.failing &= probed.is_err();
         probed.is_ok()

@@ -1,6 +1,6 @@
 //! Databases to measure on, filled through the real write path with a clock that is moved on.
 
-use gitops_status_server::commands::Database;
+use gitops_status_server::commands::{Database, Machine, Manner};
 use gitops_status_server::domain::max_age::StaleAfter;
 use gitops_status_server::domain::report::{Report, Sender, Source};
 use gitops_status_server::domain::time::Timestamp;
@@ -113,8 +113,10 @@ fn fill_rounds(
     system.block_on(async {
         let url = format!("sqlite://{}", path.display());
         let clock_fn = Arc::new(move || Timestamp(now.load(Ordering::Relaxed)));
-        let database =
-            Database::open(&url, clock_fn, std::time::Duration::from_secs(2)).await.unwrap();
+        let machine = Machine { clock: clock_fn, free_bytes: None };
+        let read_deadline = std::time::Duration::from_secs(2);
+        let manner = Manner { read_deadline, min_free: 0, alone: true };
+        let database = Database::open(&url, machine, manner).await.unwrap();
         let ages = StaleAfter::parse("26h", "").unwrap();
         for round in 0..rows.div_ceil(HOSTS) {
             let hosts = HOSTS.min(rows - round * HOSTS);

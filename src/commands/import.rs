@@ -1,6 +1,6 @@
 //! `import FILE`, and the import of `STATUS_FILE` at the first start: one way for both.
 
-use super::{Database, Failure, system_clock};
+use super::{Database, Failure, Manner, system_clock};
 use crate::config::ImportArgs;
 use crate::domain::max_age::StaleAfter;
 use crate::domain::report::Sender;
@@ -26,8 +26,10 @@ pub async fn run(args: ImportArgs) -> Result<(), Failure> {
     // Read before anything is created: a broken file changes nothing.
     let reports = status_file::parse(&bytes, &ages);
     let reports = reports.map_err(|problem| broken(path, &problem))?;
-    let database =
-        Database::open(&args.database.database_url, system_clock(), super::PATIENCE).await?;
+    // A person at the keyboard hears of a full disk from SQLite.
+    let manner = Manner { read_deadline: super::PATIENCE, min_free: 0, alone: false };
+    let url = &args.database.database_url;
+    let database = Database::open(url, system_clock().into(), manner).await?;
     let imported = record(reports, bytes.len(), &database).await;
     database.close().await;
     let Imported { recorded, known } = imported?;

@@ -1,6 +1,7 @@
 //! Wiring: each subcommand puts the rooms together. Here, and only here, the machine is asked for
 //! the time, the environment and sockets.
 
+pub mod backup;
 pub mod export;
 mod handles;
 pub mod healthcheck;
@@ -10,6 +11,7 @@ pub mod log;
 pub mod openapi;
 mod progress;
 mod remembered;
+pub mod restore;
 pub mod review;
 pub mod serve;
 pub mod token;
@@ -21,7 +23,8 @@ use crate::board::Board;
 use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
 use crate::store::{
-    Dictionary, Location, OpenError, Readers, create_or_check, fold_anew, grow_over_history,
+    Dictionary, FreeBytes, Hold, Location, OpenError, Readers, Role, Space, check_only,
+    create_or_check, fold_anew, free_bytes, grow_over_history,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,16 +70,48 @@ pub struct Database {
     pub readers: Arc<Readers>,
     /// Every host's state.
     pub board: Arc<Board>,
+    /// The room on its disk.
+    pub space: Arc<Space>,
     task: JoinHandle<()>,
+    hold: Option<Hold>,
+}
+
+/// What is asked of the machine while a database is open; tests answer for it.
+#[derive(Clone)]
+pub struct Machine {
+    /// The clock.
+    pub clock: Clock,
+    /// The free bytes of the database's disk, if that is not asked of the system.
+    pub free_bytes: Option<FreeBytes>,
+}
+
+impl From<Clock> for Machine {
+    fn from(clock: Clock) -> Self {
+        Self { clock, free_bytes: None }
+    }
+}
+
+/// How a database is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// How long a question may take.
+    pub read_deadline: Duration,
+    /// Bytes that must stay free.
+    pub min_free: u64,
+    /// Whether no other process may have it, for as long as it is open.
+    pub alone: bool,
 }
 
 impl Database {
     /// Opens (or creates) the database and starts its recorder.
-    pub async fn open(url: &str, clock: Clock, read_deadline: Duration) -> Result<Self, Failure> {
+    pub async fn open(url: &str, machine: Machine, manner: Manner) -> Result<Self, Failure> {
         let location = Location::parse(url)?;
-        create_or_check(&location).await?;
         let dictionary = Arc::new(Dictionary::default());
-        bring_up_to_date(&location, &dictionary).await?;
+        let hold = prepare(&location, &dictionary, manner.alone).await?;
+        let Manner { read_deadline, min_free, .. } = manner;
+        let path = location.path.clone();
+        let ask = machine.free_bytes.unwrap_or_else(|| Arc::new(move || free_bytes(&path)));
+        let space = Arc::new(Space::new(ask, min_free));
         let readers = Arc::new(Readers::new(
             &location,
             dictionary.clone(),
@@ -85,10 +120,12 @@ impl Database {
         ));
         let board = Arc::new(Board::default());
         let origin = new_origin()?;
-        let started = Recorder::start(&location, dictionary, &origin, board.clone(), clock).await;
+        let (clock, disk) = (machine.clock, space.clone());
+        let started = Recorder::start(&location, dictionary, &origin, board.clone(), clock, disk);
+        let started = started.await;
         let failed = |cause| OpenError::Database { path: location.path.clone(), cause };
         let (recorder, task) = started.map_err(failed)?;
-        Ok(Self { recorder, readers, board, task })
+        Ok(Self { recorder, readers, board, space, task, hold })
     }
 
     /// Waits until everything in flight is written and the database is closed. Every other handle
@@ -96,7 +133,9 @@ impl Database {
     pub async fn close(self) {
         self.readers.close().await;
         drop(self.recorder);
-        if !self.task.is_finished() && tokio::time::timeout(CLOSING, self.task).await.is_err() {
+        // The lock is let go last.
+        let (task, _hold) = (self.task, self.hold);
+        if !task.is_finished() && tokio::time::timeout(CLOSING, task).await.is_err() {
             tracing::warn!(
                 "the database was not closed within {} s; it recovers at the next start",
                 CLOSING.as_secs()
@@ -111,6 +150,27 @@ impl Database {
             tracing::error!(%error, "the recorder has ended");
         }
     }
+}
+
+/// Creates the database or brings it up to date. Answers the lock if nobody else may have it; beside a
+/// running server there is nothing to prepare.
+async fn prepare(
+    location: &Location,
+    dictionary: &Dictionary,
+    alone: bool,
+) -> Result<Option<Hold>, Failure> {
+    let role = if alone { Role::Serve } else { Role::Prepare };
+    let hold = match Hold::take(location, role).await {
+        Ok(hold) => hold,
+        Err(OpenError::Held { serves: true, .. }) if !alone => {
+            check_only(location).await?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    create_or_check(location, &hold).await?;
+    bring_up_to_date(location, dictionary).await?;
+    Ok(alone.then_some(hold))
 }
 
 /// Builds what an older database lacks: the tree over its history, and its projections. On a terminal

@@ -3,16 +3,29 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar that appears with the first thing it is told.
+#[derive(Clone)]
 pub struct Bar {
     bar: ProgressBar,
 }
 
 /// A bar over entries of the history.
 pub fn bar(doing: &'static str) -> Bar {
-    let template =
-        format!("{doing}: {{bar:40}} {{human_pos}} of {{human_len}} entries, {{eta}} left");
+    with(&format!("{doing}: {{bar:40}} {{human_pos}} of {{human_len}} entries, {{eta}} left"))
+}
+
+/// A bar over bytes.
+pub fn bytes(doing: &'static str) -> Bar {
+    with(&format!("{doing}: {{bar:40}} {{bytes}} of {{total_bytes}}, {{eta}} left"))
+}
+
+/// A bar over several things together.
+pub fn steps(doing: &'static str) -> Bar {
+    with(&format!("{doing}: {{bar:40}} {{percent}} %, {{eta}} left"))
+}
+
+fn with(template: &str) -> Bar {
     let bar = ProgressBar::hidden();
-    let bar = match ProgressStyle::with_template(&template) {
+    let bar = match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     };

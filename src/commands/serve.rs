@@ -1,11 +1,10 @@
 //! `serve`: the server.
 
 use super::trust::Trust;
-use super::{Database, Failure, handles, import, system_clock, tokens};
+use super::{Database, Failure, Machine, Manner, handles, import, system_clock, tokens};
 use crate::config::ServeArgs;
 use crate::http::{self, AppState, Rules};
-use crate::recorder::Clock;
-use crate::store::Location;
+use crate::store::{Location, warning};
 use actix_web::dev::ServerHandle;
 use actix_web::web;
 use http::server::Door;
@@ -25,25 +24,31 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     serve_on(listener, args, system_clock(), |_| {}).await
 }
 
-/// Serves on a listener that is already bound, with a clock of the caller's; `more` may add routes
+/// Serves on a listener that is already bound, on a machine of the caller's; `more` may add routes
 /// (benches compare with routes of their own).
 pub async fn serve_on(
     listener: TcpListener,
     args: ServeArgs,
-    clock: Clock,
+    machine: impl Into<Machine>,
     more: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> Result<(), Failure> {
     let (tokens, watch) = tokens::load(args.tokens_file.as_deref())?;
     let url = &args.database.database_url;
-    let mut database = Database::open(url, clock.clone(), args.read_deadline).await?;
+    let (machine, read_deadline) = (machine.into(), args.read_deadline);
+    let manner = Manner { read_deadline, min_free: args.min_free_bytes.0, alone: true };
+    let mut database = Database::open(url, machine.clone(), manner).await?;
+    let location = Location::parse(url)?;
+    if let Some(warning) = warning(&location.path) {
+        tracing::warn!("{warning}");
+    }
     let ages = args.database.stale_after()?;
     if let Some(file) = args.status_file.as_deref().filter(|file| !file.as_os_str().is_empty())
         && database.board.size() == 0
     {
         import::first_start(file, &database, &ages).await?;
     }
-    let location = Location::parse(url)?;
-    let mut trust = Trust::open(&database, &location, &args.key, clock.clone()).await?;
+    let clock = machine.clock.clone();
+    let mut trust = Trust::open(&database, &location, &args.key, clock).await?;
     let rules = Rules {
         stale_after: ages,
         cron_creates_hosts: args.cron_creates_hosts,
@@ -53,9 +58,10 @@ pub async fn serve_on(
         tokens: tokens.clone(),
     };
     let (recorder, board) = (database.recorder.clone(), database.board.clone());
-    let readers = database.readers.clone();
-    let state =
-        web::Data::new(AppState::new(recorder, board, readers, trust.keys.clone(), clock, rules));
+    let (readers, space) = (database.readers.clone(), database.space.clone());
+    let (keys, clock) = (trust.keys.clone(), machine.clock);
+    let state = AppState::new(recorder, board, readers, keys, clock, space, rules);
+    let state = web::Data::new(state);
     let hosts = state.board.read().hosts.len();
     let address = listener.local_addr()?;
     let (workers, max_connections) =
@@ -70,7 +76,8 @@ pub async fn serve_on(
         outcome = &mut server => outcome.map_err(Failure::from),
         // Without its recorder the server could only refuse: whoever runs it starts it again.
         () = database.recorder_ended() => {
-            handle.stop(true).await;
+            // It stops only while it is polled.
+            let ((), _) = tokio::join!(handle.stop(true), &mut server);
             Err("the recorder has ended; the log says why. Nothing that was acknowledged is lost".into())
         }
         () = trust.keep_remembering() => unreachable!("it goes on for ever"),

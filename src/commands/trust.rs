@@ -6,7 +6,7 @@ use crate::config::{DatabaseArgs, KeyArgs};
 use crate::domain::checkpoint::{Checkpoint, SigningKeys};
 use crate::domain::tree::Question;
 use crate::recorder::Clock;
-use crate::store::{Location, Readers};
+use crate::store::{Hold, Location, Readers, Role};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,8 +110,9 @@ async fn compare(
 
 /// `accept-rollback`: puts the remembered checkpoints aside, so that the server starts with the history
 /// as it is.
-pub fn run_accept_rollback(args: &DatabaseArgs) -> Result<(), Failure> {
+pub async fn run_accept_rollback(args: DatabaseArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database_url)?;
+    let _hold = Hold::take(&location, Role::AcceptRollback).await?;
     let remembered = Remembered::read(location.remembered())?;
     let Some(newest) = remembered.newest() else {
         return Err(

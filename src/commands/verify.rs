@@ -10,7 +10,7 @@ use super::{Failure, progress, unless_reader_left, wrong_argument};
 use crate::config::{DatabaseArgs, VerifyArgs};
 use crate::domain::checkpoint::{Checkpoint, PublicKeys};
 use crate::domain::receipt::{self, Receipt};
-use crate::store::{Dictionary, Fault, Location, check_only, rebuild};
+use crate::store::{Dictionary, Fault, Hold, Location, Role, check_only, rebuild};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,7 @@ pub async fn run(args: VerifyArgs) -> Result<(), Failure> {
 pub async fn run_rebuild(args: DatabaseArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database_url)?;
     check_only(&location).await?;
+    let _hold = Hold::take(&location, Role::Rebuild).await?;
     let bar = progress::bar("folding");
     let dictionary = Dictionary::default();
     let hosts = rebuild(&location, &dictionary, &|done, total| bar.show(done, total)).await?;
@@ -173,7 +174,7 @@ impl Report {
 }
 
 /// A line for each, up to [`SHOWN`].
-fn listed(things: &[impl std::fmt::Display]) -> String {
+pub(super) fn listed(things: &[impl std::fmt::Display]) -> String {
     let mut text = String::new();
     for thing in things.iter().take(SHOWN) {
         let _ = write!(text, "\n  {thing}");

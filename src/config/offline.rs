@@ -1,7 +1,7 @@
 //! Arguments of the commands beside `serve`.
 
 use super::tokens::{parse_group, parse_scope, parse_token_name};
-use super::values::parse_pair;
+use super::values::{Room, parse_pair};
 use super::{DatabaseArgs, KeyArgs};
 use crate::domain::access::Scope;
 use crate::http::history::Format;
@@ -148,6 +148,35 @@ pub enum ReviewFormat {
     Csv,
     /// Items and totals.
     Json,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    /// The file to write.
+    pub file: PathBuf,
+    /// Replace FILE if it is there already.
+    #[arg(long)]
+    pub force: bool,
+    /// Bytes that must stay free on the database's disk and on FILE's: the backup gives up before.
+    #[arg(long, env = "MIN_FREE_BYTES", default_value = "64MiB", value_name = "BYTES")]
+    pub min_free_bytes: Room,
+    /// Where the history is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// The backup. It is only read.
+    pub file: PathBuf,
+    /// Replace the database that is there; it is kept as DATABASE.replaced-TIME.
+    #[arg(long)]
+    pub replace: bool,
+    /// Where the history is to be.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// What `key` does.

@@ -24,17 +24,32 @@ impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("", 1)];
-        let parsed = units.into_iter().find_map(|(unit, factor): (&str, u64)| {
-            text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(factor)
-        });
-        match parsed {
+        match parse_bytes(text) {
             Some(bytes) if (1..=BODY_BYTES_MAX).contains(&bytes) => Ok(Self(bytes)),
             Some(_) => Err("must lie between 1 and 16MiB".into()),
             None => Err("is not a number of bytes; write 1048576, 512KiB or 1MiB".into()),
         }
     }
+}
+
+/// Room on a disk: a number of bytes, 0 included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room(pub u64);
+
+impl FromStr for Room {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = "is not a number of bytes; write 67108864, 64MiB, 1GiB, or 0 for none";
+        parse_bytes(text).map(Self).ok_or_else(|| wrong.into())
+    }
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
+    units.into_iter().find_map(|(unit, factor): (&str, u64)| {
+        text.trim().strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(factor)
+    })
 }
 
 /// A list of networks.

@@ -44,6 +44,11 @@ pub async fn scrape(request: HttpRequest, state: web::Data<AppState>) -> HttpRes
         text.sample(&[("file", file)], bytes as f64);
     }
     tokens::write(&mut text, &state.rules.tokens);
+    if let Some(free) = state.space.free() {
+        let help = "Bytes that are free on the database's disk.";
+        text.family("gitops_database_free_bytes", "gauge", help);
+        text.value(free as f64);
+    }
     hosts::write(&mut text, &hosts, now);
     stacks::write(&mut text, &hosts, &state.rules.pushgateway_compat_job, last_run, now);
     let mut response = HttpResponse::Ok();

@@ -41,7 +41,7 @@ use crate::domain::max_age::StaleAfter;
 use crate::domain::report::Source;
 use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
-use crate::store::Readers;
+use crate::store::{Readers, Space};
 use access::{ADMIN, METRICS, NOTHING, READ, report};
 use actix_web::middleware::from_fn;
 use actix_web::web;
@@ -64,6 +64,8 @@ pub struct AppState {
     pub keys: Arc<SigningKeys>,
     /// The clock.
     pub clock: Clock,
+    /// The room on the database's disk.
+    pub space: Arc<Space>,
     /// How the outside is let in.
     pub rules: Rules,
     budget: BodyBudget,
@@ -96,11 +98,12 @@ impl AppState {
         readers: Arc<Readers>,
         keys: Arc<SigningKeys>,
         clock: Clock,
+        space: Arc<Space>,
         rules: Rules,
     ) -> Self {
         let (budget, status) = (BodyBudget::default(), PreparedStatus::default());
         let meters = Meters::new();
-        Self { recorder, board, readers, keys, clock, rules, budget, status, meters }
+        Self { recorder, board, readers, keys, clock, space, rules, budget, status, meters }
     }
 
     fn now(&self) -> Timestamp {

@@ -63,6 +63,9 @@ pub enum RecordError {
     /// The queue is full; nothing is stored.
     #[error("the queue is full")]
     Busy,
+    /// Too little room on the disk; nothing is stored.
+    #[error("the disk is nearly full")]
+    DiskFull,
     /// The database did not take it; nothing is stored.
     #[error("the database did not take it")]
     NotStored,

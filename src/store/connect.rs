@@ -1,20 +1,18 @@
-//! Opening the database: what is ours, what is not, and how a new one comes to be.
+//! Where the database is, how connections to it are opened, and why they may not be.
 
-use super::{Trouble, migrate};
+use super::Trouble;
+use super::place::beside;
+use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Marks a SQLite file as ours: "GOSS" in ASCII.
-pub const APPLICATION_ID: i64 = 0x474F_5353;
 /// How long SQLite waits for another process's write lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages the WAL grows to before it is folded back into the file (4 KiB each).
 const CHECKPOINT_PAGES: &str = "8000";
 /// Bytes the WAL file is cut back to after a checkpoint.
-const JOURNAL_LIMIT_BYTES: &str = "33554432";
+const JOURNAL_LIMIT_BYTES: &str = "33554432"; // see `log::LARGE_BYTES`
 /// The writer's page cache: the end of every host's index fits (negative: KiB).
 const WRITER_CACHE: &str = "-8000";
 /// Texts kept prepared: one or two for each size of a batch, and the look-ups.
@@ -35,22 +33,45 @@ pub enum OpenError {
     Url(String),
     #[error("{path}: {cause}; create the folder or choose another DATABASE_URL")]
     Folder { path: PathBuf, cause: std::io::Error },
+    #[error("{path}: {cause}; is DATABASE_URL right?")]
+    Path { path: PathBuf, cause: std::io::Error },
+    #[error(
+        "{path}: {cause}; the user that runs this program must be able to write the database and its folder"
+    )]
+    NotWritable { path: PathBuf, cause: std::io::Error },
+    #[error("{0}: not a file; DATABASE_URL names the database file, not its folder")]
+    NotAFile(PathBuf),
+    #[error(
+        "{path}: in use by {holder}; one server for each database, and this needs it for itself"
+    )]
+    Held { path: PathBuf, holder: String, serves: bool },
+    #[error("{0}: another program has it open; close that first")]
+    InUse(PathBuf),
     #[error(
         "{0}: the file is empty, which no database of ours ever is; its contents are lost. Restore it from a backup, or remove it to begin a new history"
     )]
     Empty(PathBuf),
     #[error(
-        "{0}: a log of SQLite's without its database; what it holds would get into a new history. Restore the database from a backup beside it, or remove the log to begin a new history"
+        "{0}: a log of SQLite's without its database; what it holds would get into any database put beside it. `restore --replace` a backup (it keeps the log under another name), or move the log away to begin a new history"
     )]
     StrayLog(PathBuf),
     #[error(
         "{0}: checkpoints of a history whose database is gone; restore the database from a backup, or move this file (and the signing key) away to begin a new history"
     )]
     StrayCheckpoints(PathBuf),
+    #[error(
+        "{path}: there is none, and a restore that did not end has left {}; run `restore` again, or remove that file to begin a new history",
+        half.display()
+    )]
+    HalfRestored { path: PathBuf, half: PathBuf },
     #[error("{0}: this SQLite file belongs to another program; choose another DATABASE_URL")]
     Foreign(PathBuf),
-    #[error("{path}: not a usable database ({cause}); restore it from a backup")]
+    #[error(
+        "{path}: not a usable database ({cause}); is DATABASE_URL right? If so, restore it from a backup"
+    )]
     Damaged { path: PathBuf, cause: sqlx::Error },
+    #[error("{path}: the database is damaged ({what}); restore it from a backup")]
+    Torn { path: PathBuf, what: String },
     #[error(
         "{path}: written by a newer version (schema {found}, this program knows {known}); run the newer program"
     )]
@@ -61,6 +82,10 @@ pub enum OpenError {
         "{path}: schema {found} is older than this program's ({known}); start the server once to bring it up to date"
     )]
     Older { path: PathBuf, found: i64, known: i64 },
+    #[error(
+        "this program was built with SQLite {0}, which can damage a database; build it with 3.51.3 or newer"
+    )]
+    OldSqlite(String),
     #[error("{path}: {cause}")]
     Migration { path: PathBuf, cause: refinery::Error },
     #[error("{path}: {cause}")]
@@ -94,13 +119,11 @@ impl Location {
 
     /// A path beside the database file.
     pub fn beside(&self, suffix: &str) -> PathBuf {
-        let mut path = self.path.clone().into_os_string();
-        path.push(suffix);
-        path.into()
+        beside(&self.path, suffix)
     }
 
     /// Options of the writing connection: synced at every commit.
-    fn write_options(path: &Path) -> SqliteConnectOptions {
+    pub(super) fn write_options(path: &Path) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -124,102 +147,19 @@ impl Location {
 
     /// Opens a reading connection of an existing database.
     pub(super) async fn open_reader(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.read_options().pragma("query_only", "ON").connect().await
+    }
+
+    /// Opens a connection that reads this database and may write others.
+    pub(super) async fn open_copier(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.read_options().connect().await
+    }
+
+    fn read_options(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
             .read_only(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .pragma("query_only", "ON")
             .disable_statement_logging()
-            .connect()
-            .await
     }
-}
-
-/// Brings the database to the newest schema; creates it (with its folder) if there is none.
-/// Refuses an empty, foreign, damaged or newer file and leaves it untouched. Two processes that
-/// start together take turns.
-pub async fn create_or_check(location: &Location) -> Result<(), OpenError> {
-    let path = &location.path;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let no_folder = |cause| OpenError::Folder { path: folder.to_owned(), cause };
-    std::fs::create_dir_all(folder).map_err(no_folder)?;
-    let lock_path = location.beside(".lock");
-    let turn = File::create(&lock_path).and_then(|file| file.lock().map(|()| file));
-    let _turn = turn.map_err(|cause| OpenError::Folder { path: lock_path, cause })?;
-    match std::fs::metadata(path) {
-        Ok(file) if file.len() == 0 => return Err(OpenError::Empty(path.clone())),
-        Ok(_) => return check_and_migrate(location).await,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(OpenError::Folder { path: path.clone(), cause }),
-    }
-    let log = location.beside("-wal");
-    if std::fs::metadata(&log).is_ok_and(|file| file.len() > 0) {
-        return Err(OpenError::StrayLog(log));
-    }
-    if location.remembered().exists() {
-        return Err(OpenError::StrayCheckpoints(location.remembered()));
-    }
-    // Built under another name, so that a half-made database never bears the right one.
-    let fresh = location.beside(".new");
-    for leftover in [&fresh, &location.beside(".new-wal"), &location.beside(".new-shm")] {
-        let _ = std::fs::remove_file(leftover);
-    }
-    let failed =
-        |cause: sqlx::Error| OpenError::Database { path: path.clone(), cause: cause.into() };
-    let options = Location::write_options(&fresh).create_if_missing(true);
-    let options = options.pragma("application_id", APPLICATION_ID.to_string());
-    let mut connection = options.connect().await.map_err(failed)?;
-    let migrated = migrate::run(&mut connection).await;
-    connection.close().await.map_err(failed)?;
-    migrated.map_err(|cause| OpenError::Migration { path: path.clone(), cause })?;
-    let renamed = std::fs::rename(&fresh, path).and_then(|()| File::open(folder)?.sync_all());
-    renamed.map_err(no_folder)
-}
-
-/// Checks that there is a database of ours with the schema of this program, and changes nothing.
-pub async fn check_only(location: &Location) -> Result<(), OpenError> {
-    let path = &location.path;
-    match std::fs::metadata(path) {
-        Ok(file) if file.len() == 0 => return Err(OpenError::Empty(path.clone())),
-        Ok(_) => {}
-        Err(cause) => return Err(OpenError::Missing { path: path.clone(), cause }),
-    }
-    let (found, known) = check(location).await?;
-    if found < known {
-        return Err(OpenError::Older { path: path.clone(), found, known });
-    }
-    Ok(())
-}
-
-/// Whose file it is; answers the schema's version in it and the newest one known.
-async fn check(location: &Location) -> Result<(i64, i64), OpenError> {
-    let path = &location.path;
-    let damaged = |cause| OpenError::Damaged { path: path.clone(), cause };
-    let mut reader = location.open_reader().await.map_err(damaged)?;
-    let check = sqlx::query("SELECT application_id FROM pragma_application_id");
-    let id: i64 = check.fetch_one(&mut reader).await.map_err(damaged)?.get(0);
-    if id != APPLICATION_ID {
-        return Err(OpenError::Foreign(path.clone()));
-    }
-    let (found, known) = migrate::versions(&mut reader).await.map_err(damaged)?;
-    reader.close().await.map_err(damaged)?;
-    if found > known {
-        return Err(OpenError::Newer { path: path.clone(), found, known });
-    }
-    Ok((found, known))
-}
-
-async fn check_and_migrate(location: &Location) -> Result<(), OpenError> {
-    let path = &location.path;
-    let (found, known) = check(location).await?;
-    if found == known {
-        return Ok(());
-    }
-    let failed =
-        |cause: sqlx::Error| OpenError::Database { path: path.clone(), cause: cause.into() };
-    let mut writer = location.open_writer().await.map_err(failed)?;
-    let migrated = migrate::run(&mut writer).await;
-    writer.close().await.map_err(failed)?;
-    migrated.map_err(|cause| OpenError::Migration { path: path.clone(), cause })
 }

@@ -6,29 +6,43 @@
 //! HTTP.
 
 mod connect;
+mod copy;
 mod courses;
 mod dictionary;
 mod history;
+mod lock;
+mod log;
 mod lookback;
 mod migrate;
+mod opening;
+mod place;
 mod readers;
 mod refold;
 mod rows;
 mod soundness;
+mod space;
 mod threads;
 mod tree;
+mod whole;
 mod writer;
 
-pub use connect::{Location, OpenError, check_only, create_or_check};
+pub use connect::{Location, OpenError};
+pub use copy::{CopyError, Watch, copy_to, let_go};
 pub use courses::Names;
 pub use dictionary::Dictionary;
 pub use history::{Filters, Hosts, Order, Page, PageRequest, Window};
+pub use lock::{Hold, Role};
+pub use log::LARGE_BYTES;
 pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
+pub use opening::{check_only, create_or_check};
+pub use place::{RESTORING, beside, folder_of, free_bytes, warning};
 pub use readers::{ReadError, Readers};
 pub use refold::{Difference, Progress, Verdict, fold_anew, rebuild, verify};
 pub use rows::NarrowEntry;
 pub use soundness::check_file;
+pub use space::{FreeBytes, Space};
 pub use tree::{Audit, Fault, TreeHead, audit, entry_hash, grow_over_history, hashes_of};
+pub use whole::{Findings, Head, check_whole};
 pub use writer::{
     Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, PushedGrouping,
     REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer,
@@ -43,6 +57,15 @@ impl Trouble {
     /// Whether something in the database makes no sense, while the database itself works.
     pub fn is_damage(&self) -> bool {
         matches!(self.0, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
+    }
+
+    /// Whether the disk failed to sync what was written. The kernel may have dropped it then, and says
+    /// so only once: the next sync would succeed without it.
+    pub fn is_lost_sync(&self) -> bool {
+        const FSYNC: &str = "1034";
+        const DIR_FSYNC: &str = "1290";
+        let code = self.0.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| matches!(&*code, FSYNC | DIR_FSYNC))
     }
 
     /// Something that must be there is not, or makes no sense.

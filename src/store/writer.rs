@@ -127,7 +127,11 @@ impl Writer {
         }
     }
 
-    async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+    pub(super) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    pub(super) async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         if self.connection.is_none() {
             self.locked = false;
             self.connection = Some(self.location.open_writer().await?);
@@ -137,7 +141,7 @@ impl Writer {
 
     /// Lets the connection go after any failure: what it was amid is unknown, and a new one is right for
     /// certain.
-    fn checked<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    pub(super) fn checked<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         if result.is_err() {
             self.connection = None;
         }

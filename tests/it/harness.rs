@@ -1,6 +1,7 @@
 //! A server inside this process, its frozen clock, and a client that shows what came back.
 
 use clap::Parser;
+use gitops_status_server::commands::Machine;
 use gitops_status_server::commands::serve::serve_on;
 use gitops_status_server::config::{Cli, ServeArgs};
 use gitops_status_server::domain::time::{SECOND, Timestamp};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -50,6 +51,11 @@ impl Server {
 
     /// Starts with further command line arguments.
     pub fn with(arguments: &[&str]) -> Self {
+        Self::on_disk(arguments, None)
+    }
+
+    /// Starts on a disk with so many free bytes; `u64::MAX`: nobody knows.
+    pub fn on_disk(arguments: &[&str], free: Option<Arc<AtomicU64>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -57,10 +63,14 @@ impl Server {
         let url = format!("sqlite://{}", folder.path().join("history.db").display());
         let args = serve_args(&url, arguments);
         let ticking = clock.0.clone();
-        let now: gitops_status_server::recorder::Clock =
+        let clock_now: gitops_status_server::recorder::Clock =
             Arc::new(move || Timestamp(ticking.load(Ordering::SeqCst)));
+        let free_bytes = free.map(|free| -> gitops_status_server::store::FreeBytes {
+            Arc::new(move || Some(free.load(Ordering::SeqCst)).filter(|free| *free < u64::MAX))
+        });
+        let machine = Machine { clock: clock_now, free_bytes };
         std::thread::spawn(move || {
-            let served = serve_on(listener, args, now, |_| {});
+            let served = serve_on(listener, args, machine, |_| {});
             actix_web::rt::System::new().block_on(served).map_err(|error| error.to_string())
         });
         Self { address, clock, folder, client: Client::new(address) }

@@ -6,11 +6,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets None or Err has failed")]
 
 mod ages;
+mod backup;
 mod bounds;
 mod checks;
 mod command_line;
 mod corpus;
 mod courses;
+mod disk_failure;
 mod documents;
 mod durability;
 mod edge;
@@ -24,6 +26,8 @@ mod import;
 mod keys;
 mod legacy;
 mod logs;
+mod lock;
+mod log;
 mod merkle;
 mod metrics;
 mod order;
@@ -37,8 +41,11 @@ mod quarter;
 mod random;
 mod receipts;
 mod refold;
+mod refusals;
+mod restore;
 mod retries;
 mod slow;
+mod space;
 mod status;
 mod store;
 mod streams;

@@ -1,6 +1,8 @@
 //! The real binary as a child process: started with its environment cleared, stopped by signals.
 
 use crate::harness::Client;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -30,6 +32,36 @@ pub fn run_with(folder: &Path, settings: &[(&str, &str)], arguments: &[&str]) ->
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     (output.status.code().unwrap(), said)
+}
+
+/// Runs a subcommand on the folder's database to its end: exit code, standard output and error.
+pub fn command(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = binary(folder);
+    let output = command.args(arguments).env("DATABASE_URL", url(folder)).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Runs statements on a database file, behind the server's back.
+pub fn sql(path: &Path, statements: &str) {
+    actix_web::rt::System::new().block_on(async {
+        let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        let text = AssertSqlSafe(statements.to_owned());
+        sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+/// What a connection of another program's, opened now, does to a database until `work` is done.
+pub fn while_open<T>(path: &Path, does: &str, work: impl FnOnce() -> T) -> T {
+    actix_web::rt::System::new().block_on(async {
+        let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        let text = AssertSqlSafe(does.to_owned());
+        sqlx::raw_sql(text).fetch_all(&mut connection).await.unwrap();
+        let result = work();
+        connection.close().await.unwrap();
+        result
+    })
 }
 
 /// The setting for a database in a folder.
@@ -126,6 +158,12 @@ impl Process {
     pub fn stop(&mut self) -> ExitStatus {
         self.signal("-TERM");
         self.wait()
+    }
+
+    /// Bytes of a file beside the database; 0 if it is not there.
+    pub fn bytes_of(folder: &Path, suffix: &str) -> u64 {
+        let path = format!("{}{suffix}", database(folder).display());
+        std::fs::metadata(path).map_or(0, |file| file.len())
     }
 
     pub fn signal(&self, signal: &str) {

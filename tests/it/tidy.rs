@@ -85,7 +85,7 @@ fn only_the_right_rooms_know_the_libraries() {
         ("actix_http", &["http"][..]),
         ("actix_server", &["http"][..]),
         ("socket2", &["http"][..]),
-        ("rustix", &["commands"][..]),
+        ("rustix", &["store", "commands"][..]),
         ("sqlx", &["store"][..]),
         ("refinery", &["store"][..]),
         ("std::env", &["main", "config"][..]),

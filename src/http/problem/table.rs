@@ -274,6 +274,10 @@ impl From<RecordError> for Problem {
                  stored. Use a new key for each new report",
             ),
             RecordError::Busy => Self::busy("Too many reports are waiting; nothing was stored"),
+            RecordError::DiskFull => {
+                let detail = "The server's disk is nearly full; nothing was stored";
+                Self { retry_after: Some(30), ..Self::busy(detail) }
+            }
             RecordError::NotStored => {
                 let detail = "The database does not take writes; nothing was stored";
                 Self { retry_after: Some(5), ..Self::busy(detail) }

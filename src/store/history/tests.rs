@@ -1,7 +1,7 @@
 //! Every shape of a page enters the index that makes it cheap, and sorts only where it should.
 
 use super::*;
-use crate::store::{Location, create_or_check};
+use crate::store::{Hold, Location, Role, create_or_check};
 
 /// The plan of a page, one line.
 async fn plan(connection: &mut SqliteConnection, request: &PageRequest) -> String {
@@ -15,7 +15,8 @@ async fn plan(connection: &mut SqliteConnection, request: &PageRequest) -> Strin
 async fn every_shape_of_a_page_walks_the_right_index() {
     let folder = tempfile::tempdir().unwrap();
     let location = Location { path: folder.path().join("plans.db") };
-    create_or_check(&location).await.unwrap();
+    let hold = Hold::take(&location, Role::Serve).await.unwrap();
+    create_or_check(&location, &hold).await.unwrap();
     let mut connection = location.open_reader().await.unwrap();
     let filters = [
         Filters::default(),

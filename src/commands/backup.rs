@@ -1,0 +1,169 @@
+//! `backup FILE`: a copy of the database that has been looked through before it gets its name.
+
+use super::verify::listed;
+use super::{Failure, progress, unless_reader_left};
+use crate::config::BackupArgs;
+use crate::store::{
+    CopyError, Findings, Location, beside, check_only, check_whole, copy_to, folder_of, free_bytes,
+};
+use indicatif::{HumanBytes, HumanCount, HumanDuration};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Instant;
+
+/// Copies, syncs, verifies, and only then names the file.
+pub async fn run(args: BackupArgs) -> Result<(), Failure> {
+    let location = Location::parse(&args.database.database_url)?;
+    check_only(&location).await?;
+    check_target(&location, &args)?;
+    let begun = Instant::now();
+    let part = beside(&args.file, ".part");
+    let taken = take(&part)?;
+    let log_before = log_bytes(&location);
+    let copied = copy(&location, &part, args.min_free_bytes.0).await;
+    let log_grown = log_bytes(&location).saturating_sub(log_before);
+    if copied.is_err() {
+        let _ = std::fs::remove_file(&part);
+        copied?;
+    }
+    let named = |error: std::io::Error| format!("{}: {error}", part.display());
+    taken.sync_all().map_err(named)?;
+    let bar = progress::steps("verifying");
+    let copy = Location { path: part.clone() };
+    let findings = check_whole(&copy, &|done, total| bar.show(done, total)).await;
+    bar.finish();
+    let (findings, name) = match findings {
+        Ok(findings) if findings.are_good() => (Ok(findings), args.file.clone()),
+        Ok(findings) => (Err(what_is_wrong(&findings)), beside(&args.file, ".unverified")),
+        Err(error) => (Err(Some(error.to_string())), beside(&args.file, ".unverified")),
+    };
+    std::fs::rename(&part, &name).map_err(named)?;
+    File::open(folder_of(&name)).and_then(|folder| folder.sync_all()).map_err(named)?;
+    match findings {
+        Ok(findings) => tell(&name, &findings, begun, log_grown),
+        Err(wrong) => {
+            let (name, wrong) = (name.display(), wrong.unwrap_or_default());
+            Err(format!("{name}: the copy is complete, but not right: {wrong}").into())
+        }
+    }
+}
+
+/// Refuses a target that must not be replaced.
+fn check_target(location: &Location, args: &BackupArgs) -> Result<(), Failure> {
+    let file = args.file.display();
+    let place = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    match place(&args.file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(format!("{file}: {error}").into()),
+        Ok(there) if place(&location.path).is_ok_and(|database| database == there) => {
+            Err(format!("{file}: this is the database itself").into())
+        }
+        Ok(_) if std::fs::metadata(&args.file)?.is_dir() => {
+            Err(format!("{file}: this is a folder; name a file in it").into())
+        }
+        Ok(_) if !args.force => {
+            Err(format!("{file}: is there already; choose another name, or --force").into())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Takes the name under which the copy is made, empty and for us alone: what another backup has left
+/// there is thrown away, one that is being made is not.
+fn take(part: &Path) -> Result<File, Failure> {
+    let named = |error: std::io::Error| format!("{}: {error}", part.display());
+    let mut options = File::options();
+    // Whoever may read the history decides who may read its copies.
+    options.create(true).truncate(false).write(true).mode(0o600);
+    loop {
+        let file = options.open(part).map_err(named)?;
+        if file.try_lock().is_err() {
+            return Err(format!("{}: another backup is writing it", part.display()).into());
+        }
+        // Between opening and locking, another backup may have given it its name.
+        let (ours, there) = (file.metadata().map_err(named)?, std::fs::metadata(part));
+        if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+            file.set_len(0).map_err(named)?;
+            return Ok(file);
+        }
+    }
+}
+
+fn log_bytes(location: &Location) -> u64 {
+    std::fs::metadata(beside(&location.path, "-wal")).map_or(0, |file| file.len())
+}
+
+/// Copies, and gives up before a disk is full: the server needs the room more.
+async fn copy(location: &Location, part: &Path, min_free: u64) -> Result<(), Failure> {
+    let size = std::fs::metadata(&location.path)?.len();
+    if let Some(free) = free_bytes(part).filter(|free| *free < size.saturating_add(min_free)) {
+        let (part, size, free) = (part.display(), HumanBytes(size), HumanBytes(free));
+        let rest = HumanBytes(min_free);
+        return Err(format!(
+            "{part}: {free} are free; the copy takes {size}, and {rest} must stay free (MIN_FREE_BYTES)"
+        )
+        .into());
+    }
+    let bar = progress::bytes("copying");
+    let (shown, database, target) = (bar.clone(), location.path.clone(), part.to_owned());
+    let watch = move |written: u64| {
+        shown.show(written, size.max(written));
+        let has_room = |path| free_bytes(path).is_none_or(|free| free >= min_free);
+        has_room(&database) && has_room(&target)
+    };
+    let copied = copy_to(location, part, Box::new(watch)).await;
+    bar.finish();
+    match copied {
+        Ok(()) => Ok(()),
+        Err(CopyError::Ended) => Err(format!(
+            "{}: given up, because less than {} were left on the disk (MIN_FREE_BYTES)",
+            part.display(),
+            HumanBytes(min_free)
+        )
+        .into()),
+        Err(error) => Err(format!("{}: {error}", part.display()).into()),
+    }
+}
+
+fn tell(name: &Path, findings: &Findings, begun: Instant, log: u64) -> Result<(), Failure> {
+    let bytes = HumanBytes(std::fs::metadata(name)?.len());
+    let mut text = format!("{}: {bytes}, ", name.display());
+    text += &contents(findings);
+    let _ = writeln!(text, "; verified, in {}", HumanDuration(begun.elapsed()));
+    if log > 0 {
+        let log = HumanBytes(log);
+        let _ =
+            writeln!(text, "the database's log grew by {log} meanwhile; the server folds it back");
+    }
+    unless_reader_left(std::io::stdout().write_all(text.as_bytes()))
+}
+
+/// What is in a database, in one sentence.
+pub(super) fn contents(findings: &Findings) -> String {
+    let Some(head) = &findings.head else { return "no entries".to_owned() };
+    let (entries, hosts) = (HumanCount(head.entries), findings.hosts);
+    let newest = head.newest.map_or(String::new(), |time| format!(", the newest of {time}"));
+    format!("{entries} entries of {hosts} hosts{newest}")
+}
+
+/// What is wrong with a database and what to do about it, the worst first; `None` if nothing is.
+pub(super) fn what_is_wrong(findings: &Findings) -> Option<String> {
+    let Findings { unsound, faults, differences, .. } = findings;
+    let see = "see \"When verify fails\" in docs/operations.md";
+    if !unsound.is_empty() {
+        return Some(format!("the file is damaged; {see}{}", listed(unsound)));
+    }
+    if let Some(first) = faults.first() {
+        let first = first.first;
+        let what = "the history is not what was recorded, first at entry";
+        return Some(format!("{what} {first}; {see}{}", listed(faults)));
+    }
+    let wrong = Some(differences.len()).filter(|wrong| *wrong > 0)?;
+    Some(format!(
+        "{wrong} projections are not what the history says; `gitops-status-server rebuild` writes them anew (stop the server first){}",
+        listed(differences)
+    ))
+}

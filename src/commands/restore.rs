@@ -1,0 +1,210 @@
+//! `restore FILE`: a backup takes the database's place, after it has been looked through.
+//!
+//! The checkpoints remembered beside the database stay where they are: by them the next start notices
+//! that the history has become shorter.
+
+use super::backup::{contents, what_is_wrong};
+use super::remembered::Remembered;
+use super::{Failure, bring_up_to_date, progress, system_clock, unless_reader_left};
+use crate::config::RestoreArgs;
+use crate::store::{
+    Dictionary, Findings, Head, Hold, Location, OpenError, RESTORING, Role, beside, check_only,
+    check_whole, create_or_check, folder_of, let_go,
+};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+
+/// Bytes copied between two looks at the bar.
+const CHUNK: usize = 1 << 20;
+
+/// Copies, brings up to date, verifies, and only then replaces.
+pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
+    let location = Location::parse(&args.database.database_url)?;
+    let (path, file) = (&location.path, &args.file);
+    let size = check_source(file, path)?;
+    let hold = Hold::take(&location, Role::Restore).await?;
+    let there = [path.clone(), beside(path, "-wal")];
+    if let Some(there) = there.iter().find(|path| path.exists()).filter(|_| !args.replace) {
+        let there = there.display();
+        return Err(format!("{there}: is there already; --replace keeps it under another name and puts the backup in its place").into());
+    }
+    let half = Location { path: beside(path, RESTORING) };
+    remove(&half.path);
+    let prepared = prepare(file, size, &half, &hold).await;
+    let findings = match prepared {
+        Ok(findings) => findings,
+        Err(failure) => {
+            remove(&half.path);
+            // What is wrong is wrong with the backup, not with our copy of it.
+            let said = failure.to_string();
+            let (half, file) = (half.path.display().to_string(), file.display().to_string());
+            return Err(format!("{}; nothing was changed", said.replace(&half, &file)).into());
+        }
+    };
+    keep_owner(path, &half.path)?;
+    let replaced = put_aside(&location).await.inspect_err(|_| remove(&half.path))?;
+    let named = |error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::rename(&half.path, path).map_err(named)?;
+    File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(named)?;
+    tell(&location, &findings, replaced)
+}
+
+/// The bytes of a backup that may be restored here.
+fn check_source(file: &Path, path: &Path) -> Result<u64, Failure> {
+    let named = |error: std::io::Error| format!("{}: {error}", file.display());
+    let found = std::fs::metadata(file).map_err(named)?;
+    if !found.is_file() || found.len() == 0 {
+        return Err(format!("{}: no backup, but a folder or empty", file.display()).into());
+    }
+    let same = |there: std::fs::Metadata| (there.dev(), there.ino()) == (found.dev(), found.ino());
+    if std::fs::metadata(path).is_ok_and(same) {
+        return Err(format!("{}: this is the database itself", file.display()).into());
+    }
+    Ok(found.len())
+}
+
+/// Makes a database of a copy of the backup, and looks through all of it.
+async fn prepare(
+    file: &Path,
+    size: u64,
+    half: &Location,
+    hold: &Hold,
+) -> Result<Findings, Failure> {
+    copy(file, &half.path, size)?;
+    // A file that was copied with its log is whole only with it.
+    let log = beside(file, "-wal");
+    if let Ok(found) = std::fs::metadata(&log)
+        && found.len() > 0
+    {
+        copy(&log, &beside(&half.path, "-wal"), found.len())?;
+    }
+    create_or_check(half, hold).await?;
+    bring_up_to_date(half, &Dictionary::default()).await?;
+    let bar = progress::steps("verifying");
+    let findings = check_whole(half, &|done, total| bar.show(done, total)).await?;
+    bar.finish();
+    if let Some(wrong) = what_is_wrong(&findings) {
+        return Err(format!("{}: {wrong}", half.path.display()).into());
+    }
+    // One file from here on, without a log.
+    let_go(half).await?;
+    Ok(findings)
+}
+
+fn copy(from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
+    let bar = progress::bytes("copying");
+    let mut source = File::open(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    let named = |error: std::io::Error| format!("{}: {error}", to.display());
+    let mut target = File::create(to).map_err(named)?;
+    let (mut chunk, mut done) = (vec![0; CHUNK], 0);
+    loop {
+        let read =
+            source.read(&mut chunk).map_err(|error| format!("{}: {error}", from.display()))?;
+        if read == 0 {
+            break;
+        }
+        target.write_all(&chunk[..read]).map_err(named)?;
+        done += read as u64;
+        bar.show(done, size.max(done));
+    }
+    bar.finish();
+    target.sync_all().map_err(named)?;
+    Ok(())
+}
+
+/// The server must be able to write what an administrator has restored: owner and rights are those of
+/// the old database, or the owner of the folder.
+fn keep_owner(path: &Path, half: &Path) -> Result<(), Failure> {
+    let named = |error: std::io::Error| format!("{}: {error}", half.display());
+    let old = std::fs::metadata(path);
+    if let Ok(old) = &old {
+        std::fs::set_permissions(half, old.permissions()).map_err(named)?;
+    }
+    let owner = old.or_else(|_| std::fs::metadata(folder_of(path))).map_err(named)?;
+    let now = std::fs::metadata(half).map_err(named)?;
+    if (owner.uid(), owner.gid()) != (now.uid(), now.gid()) {
+        // Only root may; everybody else has restored what is their own.
+        let _ = chown(half, Some(owner.uid()), Some(owner.gid()));
+    }
+    Ok(())
+}
+
+/// Gives the old database another name. From here to the end there is no database, which a start
+/// notices by the half-restored file.
+async fn put_aside(location: &Location) -> Result<Option<(PathBuf, Option<Head>)>, Failure> {
+    let path = &location.path;
+    let log = beside(path, "-wal");
+    if !path.exists() && !log.exists() {
+        return Ok(None);
+    }
+    // As one file if it is a database: a log without it is worth nothing. A wreck is not opened for
+    // writing, SQLite would throw its log away.
+    let head = match check_only(location).await {
+        Ok(()) | Err(OpenError::Older { .. } | OpenError::Newer { .. }) => {
+            match let_go(location).await {
+                Err(error @ OpenError::InUse(_)) => return Err(error.into()),
+                head => head.ok().flatten(),
+            }
+        }
+        Err(_) => None,
+    };
+    let time = system_clock()().to_string().replace([':', '-'], "");
+    let time = time.split(['.', 'Z']).next().unwrap_or_default();
+    let aside = beside(path, &format!(".replaced-{time}Z"));
+    for suffix in ["", "-wal", "-shm"] {
+        let (from, to) = (beside(path, suffix), beside(&aside, suffix));
+        match std::fs::rename(&from, &to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(format!("{}: {error}", from.display()).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(Some((aside, head)))
+}
+
+fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(beside(path, suffix));
+    }
+}
+
+fn tell(
+    location: &Location,
+    findings: &Findings,
+    replaced: Option<(PathBuf, Option<Head>)>,
+) -> Result<(), Failure> {
+    let mut text = format!("{}: restored, {}\n", location.path.display(), contents(findings));
+    if let Some((aside, old)) = replaced {
+        let aside = aside.display();
+        let _ = write!(text, "the database that was there is now {aside}");
+        if let (Some(old), Some(new)) = (&old, &findings.head) {
+            if old.origin != new.origin {
+                text += "; it was another history, with receipts of another origin";
+            } else if old.entries > new.entries {
+                let (first, last) = (new.entries + 1, old.entries);
+                let _ = write!(
+                    text,
+                    "; entries {first} to {last} are only there, and their ids will be given again"
+                );
+            }
+        }
+        text += "\n";
+    }
+    // A file that cannot be read stops the start, and says so there.
+    let remembered = Remembered::read(location.remembered()).ok();
+    let newest = remembered.as_ref().and_then(Remembered::newest);
+    if let (Some(newest), Some(new)) = (newest, &findings.head)
+        && (newest.size > new.entries || *newest.origin != *new.origin)
+    {
+        let size = newest.size;
+        let _ = writeln!(
+            text,
+            "the server remembers {size} entries and will not start with this, unless `gitops-status-server accept-rollback` says that it is right"
+        );
+    }
+    unless_reader_left(std::io::stdout().write_all(text.as_bytes()))
+}

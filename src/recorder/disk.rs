@@ -1,0 +1,116 @@
+//! What the recorder looks after besides reports: room on the disk, SQLite's log, and a disk that fails.
+
+use super::{Job, RecordError, Task};
+use crate::store::{LARGE_BYTES, Trouble};
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+
+/// Looks (one a second) after which it is no question of ours that holds on to the log.
+const PINNED_LOOKS: u32 = 3;
+
+/// What is known of the disk.
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    /// Whether it was said that there is too little room.
+    short: bool,
+    /// Looks at which the log was large and could not be folded back.
+    pinned: u32,
+    /// Bytes of the log when that was said last.
+    warned_at: u64,
+    /// A sync failed: nothing may be built on what is in memory.
+    pub lost: bool,
+}
+
+impl Task {
+    /// Whether there is too little room to write anything. Said once, when it begins and when it ends.
+    pub(super) fn is_short(&mut self) -> bool {
+        let short = self.space.is_short();
+        if short != self.disk.short {
+            self.disk.short = short;
+            let (free, min_free) = (self.space.free().unwrap_or(0), self.space.min_free());
+            if short {
+                tracing::error!(
+                    free,
+                    min_free,
+                    "the disk is nearly full: reports are refused until there is room"
+                );
+            } else {
+                tracing::info!(free, min_free, "there is room on the disk again");
+            }
+        }
+        short
+    }
+
+    /// Folds a log back that has grown large; says so if somebody holds on to it.
+    pub(super) async fn tend_log(&mut self) {
+        match self.writer.owed_bytes().await {
+            Ok(bytes) => self.space.owe(bytes),
+            Err(error) => return self.distrust(&error.into()),
+        }
+        let bytes = self.writer.log_bytes();
+        if bytes > LARGE_BYTES {
+            match self.writer.fold_back().await {
+                Ok(true) => {}
+                Ok(false) => return self.note_pinned(bytes),
+                Err(error) => {
+                    tracing::warn!(%error, bytes, "the log cannot be folded back");
+                    return self.distrust(&error.into());
+                }
+            }
+        }
+        if self.disk.warned_at > 0 {
+            tracing::info!("the log is folded back");
+        }
+        (self.disk.pinned, self.disk.warned_at) = (0, 0);
+    }
+
+    fn note_pinned(&mut self, bytes: u64) {
+        self.disk.pinned += 1;
+        if self.disk.pinned >= PINNED_LOOKS && bytes >= 2 * self.disk.warned_at {
+            self.disk.warned_at = bytes;
+            tracing::warn!(
+                bytes,
+                "the log (-wal) cannot be folded back: something has been reading the database for \
+                 long, and it grows until that ends"
+            );
+        }
+    }
+
+    /// After a sync that failed, the recorder ends: see `Trouble::is_lost_sync`.
+    pub(super) fn distrust(&mut self, error: &Trouble) {
+        if error.is_lost_sync() && !self.disk.lost {
+            self.disk.lost = true;
+            tracing::error!(
+                %error,
+                "the disk failed to sync: stopping, so that nothing is built on what it may have lost"
+            );
+        }
+    }
+
+    /// Refuses what waits: nothing of it was begun.
+    pub(super) fn refuse_all(&self, jobs: &mut mpsc::Receiver<Job>) {
+        jobs.close();
+        while let Ok(job) = jobs.try_recv() {
+            self.refuse(job, &RecordError::NotStored);
+        }
+    }
+
+    /// Answers a job of which nothing is written.
+    pub(super) fn refuse(&self, job: Job, error: &RecordError) {
+        match job {
+            Job::Record(submission, answer) => {
+                self.waiting_bytes.fetch_sub(submission.bytes, Ordering::Relaxed);
+                let _ = answer.send(Err(error.clone()));
+            }
+            Job::Reject(_, bytes, _) => {
+                self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            }
+            Job::Probe(answer) => {
+                let _ = answer.send(false);
+            }
+            Job::Act(_, answer) => {
+                let _ = answer.send(Err(error.clone().into()));
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! One server for each database: the lock file beside it, held for as long as a process needs the
+//! database for itself. It is let go with the process, however that ends; the file stays.
+
+use super::connect::{Location, OpenError};
+use super::place::{check_writable, folder_of};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long one waits for somebody who holds the lock only for a moment.
+const PASSING: Duration = Duration::from_secs(10);
+/// How often one looks meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What the database is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Serving, for the life of the process.
+    Serve,
+    /// Writing the projections anew.
+    Rebuild,
+    /// Putting another database in its place.
+    Restore,
+    /// Putting aside what is remembered of it.
+    AcceptRollback,
+    /// Creating it or bringing it up to date, which others may wait for.
+    Prepare,
+}
+
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Rebuild => "rebuild",
+            Self::Restore => "restore",
+            Self::AcceptRollback => "accept-rollback",
+            Self::Prepare => "prepare",
+        }
+    }
+}
+
+/// The lock, held until this is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    file: File,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // So that nobody reads our name in it while the next one writes its own.
+        let _ = self.file.set_len(0);
+    }
+}
+
+impl Hold {
+    /// Takes the lock, or says who has it. The database's folder is created; nothing is touched at a
+    /// place that cannot be used.
+    pub async fn take(location: &Location, role: Role) -> Result<Self, OpenError> {
+        let folder = folder_of(&location.path);
+        let no_folder = |cause| OpenError::Folder { path: folder.to_owned(), cause };
+        std::fs::create_dir_all(folder).map_err(no_folder)?;
+        if !matches!(role, Role::Restore | Role::AcceptRollback) {
+            check_writable(location)?;
+        }
+        let path = location.beside(".lock");
+        let failed = |cause| OpenError::Path { path: path.clone(), cause };
+        let options = File::options().create(true).truncate(false).read(true).write(true).clone();
+        let mut file = options.open(&path).map_err(failed)?;
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            let holder = holder(&path);
+            if !is_passing(&holder) || begun.elapsed() > PASSING {
+                let path = location.path.clone();
+                let serves = holder.starts_with(Role::Serve.word());
+                return Err(OpenError::Held { path, holder: shown(&holder), serves });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        // Without room on the disk the name is missing; the lock holds all the same.
+        let _ = file.set_len(0);
+        let machine = rustix::system::uname();
+        let machine = machine.nodename().to_string_lossy();
+        let (word, id) = (role.word(), std::process::id());
+        let _ = file.write_all(format!("{word} {id} {machine}\n").as_bytes());
+        Ok(Self { file })
+    }
+}
+
+/// What the lock file says of its holder.
+fn holder(path: &Path) -> String {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(1024).read_to_string(&mut text));
+    read.map_or(String::new(), |_| text.trim_end().to_owned())
+}
+
+/// Who has the lock but not yet said so is either just starting, or an older version creating it.
+fn is_passing(holder: &str) -> bool {
+    holder.is_empty() || holder.starts_with(Role::Prepare.word())
+}
+
+/// `serve 4711 web-1` for people.
+fn shown(holder: &str) -> String {
+    let mut words = holder.splitn(3, ' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some(word), Some(id), Some(machine)) => format!("process {id} ({word}) on {machine}"),
+        _ => "another process".to_owned(),
+    }
+}

@@ -1,0 +1,60 @@
+//! A disk that fails to sync: the kernel may have dropped what was written, and says so only once.
+//! Nothing may be built on that.
+
+use crate::harness::pipeline_report;
+use crate::process::Process;
+use std::path::Path;
+use std::process::Command;
+
+/// Stands before the C library: while the file `fail` is in the folder, every sync fails, once.
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <unistd.h>
+static int fails(void) { return unlink("fail") == 0; }
+int fsync(int file) {
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    if (fails()) { errno = EIO; return -1; }
+    return real(file);
+}
+int fdatasync(int file) {
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+    if (fails()) { errno = EIO; return -1; }
+    return real(file);
+}
+"#;
+
+fn with_shim(folder: &Path) -> Process {
+    let source = folder.join("shim.c");
+    std::fs::write(&source, SHIM).unwrap();
+    let shim = folder.join("shim.so");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let mut compiler = Command::new(compiler);
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl");
+    assert!(compiler.status().expect("a C compiler is needed, as for SQLite").success());
+    Process::wrapped(folder, &format!("LD_PRELOAD='{}' exec \"$0\"", shim.display()))
+}
+
+#[test]
+fn a_sync_that_fails_ends_the_server_and_loses_nothing_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = with_shim(folder.path());
+    let (first, second) = (
+        pipeline_report("g", "h", "2026-04-26T10:00:00Z"),
+        pipeline_report("g", "h", "2026-04-26T11:00:00Z"),
+    );
+    server.pipeline(&first);
+    std::fs::write(folder.path().join("fail"), "").unwrap();
+    let problem = server.post("/status/pipeline", &second).problem(503);
+    assert!(!folder.path().join("fail").exists(), "no sync was asked for");
+    assert_eq!(problem["stored"], "unknown");
+    assert_eq!(server.wait().code(), Some(1), "it must not go on");
+    // Whoever runs it starts it again; the sender sends again, and it is there once.
+    let server = Process::start(folder.path());
+    assert_eq!(Process::bytes_of(folder.path(), "-wal"), 0, "written and synced anew");
+    let again = server.pipeline(&second);
+    assert_eq!(again["report"]["id"], "2");
+    assert_eq!(server.lines().len(), 2);
+    assert_eq!(server.pipeline(&first)["report"]["duplicate"], true);
+}
