@@ -9,12 +9,12 @@ use super::{Failure, bring_up_to_date, progress, system_clock, unless_reader_lef
 use crate::config::RestoreArgs;
 use crate::store::{
     Dictionary, Findings, Head, Hold, Location, OpenError, RESTORING, Role, beside, check_only,
-    check_whole, create_or_check, folder_of, let_go,
+    check_whole, create_or_check, folder_of, give_to_owner_of, let_go,
 };
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes copied between two looks at the bar.
@@ -45,7 +45,16 @@ pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
         }
     };
     keep_owner(path, &half.path)?;
-    let replaced = put_aside(&location).await.inspect_err(|_| remove(&half.path))?;
+    let replaced = match put_aside(&location).await {
+        Ok(replaced) => replaced,
+        Err(failure) => {
+            // If the old one is gone already, this one is all there is.
+            if path.exists() {
+                remove(&half.path);
+            }
+            return Err(failure);
+        }
+    };
     let named = |error: std::io::Error| format!("{}: {error}", path.display());
     std::fs::rename(&half.path, path).map_err(named)?;
     File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(named)?;
@@ -118,16 +127,13 @@ fn copy(from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
 /// The server must be able to write what an administrator has restored: owner and rights are those of
 /// the old database, or the owner of the folder.
 fn keep_owner(path: &Path, half: &Path) -> Result<(), Failure> {
-    let named = |error: std::io::Error| format!("{}: {error}", half.display());
-    let old = std::fs::metadata(path);
-    if let Ok(old) = &old {
-        std::fs::set_permissions(half, old.permissions()).map_err(named)?;
-    }
-    let owner = old.or_else(|_| std::fs::metadata(folder_of(path))).map_err(named)?;
-    let now = std::fs::metadata(half).map_err(named)?;
-    if (owner.uid(), owner.gid()) != (now.uid(), now.gid()) {
-        // Only root may; everybody else has restored what is their own.
-        let _ = chown(half, Some(owner.uid()), Some(owner.gid()));
+    match std::fs::metadata(path) {
+        Ok(old) => {
+            let set = std::fs::set_permissions(half, old.permissions());
+            set.map_err(|error| format!("{}: {error}", half.display()))?;
+            give_to_owner_of(path, half);
+        }
+        Err(_) => give_to_owner_of(folder_of(path), half),
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! database for itself. It is let go with the process, however that ends; the file stays.
 
 use super::connect::{Location, OpenError};
-use super::place::{check_writable, folder_of};
+use super::place::{check_writable, folder_of, give_to_owner_of};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -67,6 +67,7 @@ impl Hold {
         let failed = |cause| OpenError::Path { path: path.clone(), cause };
         let options = File::options().create(true).truncate(false).read(true).write(true).clone();
         let mut file = options.open(&path).map_err(failed)?;
+        give_to_owner_of(folder, &path);
         let begun = Instant::now();
         loop {
             match file.try_lock() {

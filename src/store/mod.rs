@@ -35,7 +35,7 @@ pub use lock::{Hold, Role};
 pub use log::LARGE_BYTES;
 pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
 pub use opening::{check_only, create_or_check};
-pub use place::{RESTORING, beside, folder_of, free_bytes, warning};
+pub use place::{RESTORING, beside, folder_of, free_bytes, give_to_owner_of, warning};
 pub use readers::{ReadError, Readers};
 pub use refold::{Difference, Progress, Verdict, fold_anew, rebuild, verify};
 pub use rows::NarrowEntry;

@@ -8,6 +8,7 @@ use super::connect::{Location, OpenError};
 use rustix::fs::{Access, access, statvfs};
 use std::fs::Metadata;
 use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 /// A path with something appended to its name.
@@ -88,6 +89,15 @@ fn check_absence(location: &Location) -> Result<(), OpenError> {
 
 /// What a database is called until it is restored.
 pub const RESTORING: &str = ".restoring";
+
+/// Gives what an administrator has made to the owner of another file, if that is allowed (to root).
+pub fn give_to_owner_of(other: &Path, made: &Path) {
+    if let (Ok(owner), Ok(now)) = (std::fs::metadata(other), std::fs::metadata(made))
+        && (owner.uid(), owner.gid()) != (now.uid(), now.gid())
+    {
+        let _ = chown(made, Some(owner.uid()), Some(owner.gid()));
+    }
+}
 
 /// Bytes that are free for us on the disk of a path; `None` if the system does not say.
 pub fn free_bytes(path: &Path) -> Option<u64> {
