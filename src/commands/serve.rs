@@ -3,7 +3,8 @@
 use super::trust::Trust;
 use super::{Database, Failure, Machine, Manner, handles, import, system_clock, tokens};
 use crate::config::ServeArgs;
-use crate::http::{self, AppState, Rules};
+use crate::domain::max_age::StaleAfter;
+use crate::http::{self, AppState, Rules, Tokens};
 use crate::store::{Location, warning};
 use actix_web::dev::ServerHandle;
 use actix_web::web;
@@ -49,14 +50,7 @@ pub async fn serve_on(
     }
     let clock = machine.clock.clone();
     let mut trust = Trust::open(&database, &location, &args.key, clock).await?;
-    let rules = Rules {
-        stale_after: ages,
-        cron_creates_hosts: args.cron_creates_hosts,
-        max_body_bytes: args.max_body_bytes.0 as usize,
-        pushgateway_compat_job: args.pushgateway_compat_job.trim().to_owned(),
-        trusted_proxies: args.trusted_proxies.0.clone(),
-        tokens: tokens.clone(),
-    };
+    let rules = rules(&args, ages, tokens.clone());
     let (recorder, board) = (database.recorder.clone(), database.board.clone());
     let (readers, space) = (database.readers.clone(), database.space.clone());
     let (keys, clock) = (trust.keys.clone(), machine.clock);
@@ -92,6 +86,17 @@ pub async fn serve_on(
     database.close().await;
     tracing::info!("stopped");
     outcome
+}
+
+fn rules(args: &ServeArgs, stale_after: StaleAfter, tokens: Tokens) -> Rules {
+    Rules {
+        stale_after,
+        cron_creates_hosts: args.cron_creates_hosts,
+        max_body_bytes: args.max_body_bytes.0 as usize,
+        pushgateway_compat_job: args.pushgateway_compat_job.trim().to_owned(),
+        trusted_proxies: args.trusted_proxies.0.clone(),
+        tokens,
+    }
 }
 
 /// SIGTERM and SIGINT both stop in order; a second one of either does nothing more.

@@ -2,7 +2,7 @@
 //! Nothing may be built on that.
 
 use crate::harness::pipeline_report;
-use crate::process::Process;
+use crate::process::{Process, binary, url};
 use std::path::Path;
 use std::process::Command;
 
@@ -24,6 +24,14 @@ int fdatasync(int file) {
     return real(file);
 }
 "#;
+
+/// A start that ends by itself.
+fn start_with_shim(folder: &Path) -> (i32, String) {
+    let mut server = binary(folder);
+    server.args(["--api-host", "127.0.0.1", "--api-port", "0", "--database-url", &url(folder)]);
+    let output = server.env("LD_PRELOAD", folder.join("shim.so")).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
 
 fn with_shim(folder: &Path) -> Process {
     let source = folder.join("shim.c");
@@ -50,6 +58,11 @@ fn a_sync_that_fails_ends_the_server_and_loses_nothing_that_was_acknowledged() {
     assert!(!folder.path().join("fail").exists(), "no sync was asked for");
     assert_eq!(problem["stored"], "unknown");
     assert_eq!(server.wait().code(), Some(1), "it must not go on");
+    // If that fails to sync again what the log holds, there is no start.
+    std::fs::write(folder.path().join("fail"), "").unwrap();
+    let (code, said) = start_with_shim(folder.path());
+    assert_eq!((code, said.lines().count()), (1, 1), "{said}");
+    assert!(!folder.path().join("fail").exists() && said.contains("disk I/O error"), "{said}");
     // Whoever runs it starts it again; the sender sends again, and it is there once.
     let server = Process::start(folder.path());
     assert_eq!(Process::bytes_of(folder.path(), "-wal"), 0, "written and synced anew");

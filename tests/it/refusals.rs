@@ -16,7 +16,7 @@ const COMMANDS: [&[&str]; 8] = [
     &["rebuild"],
     &["export"],
     &["review", "2026"],
-    &["verify", "--refold"],
+    &["verify"],
     &["backup", "copy.db"],
     &["backup", "copy.db", "--force"],
 ];
