@@ -136,7 +136,7 @@ fn find_planted(run: &Run, planted: &Planted) -> Outcome {
     let fault = faults::find(planted.found_by).ok_or("no such fault")?;
     match (fault.run)(&run.planted(binary)?) {
         Ok(said) => Err(format!("{} does not find it: {said}", fault.name).into()),
-        Err(found) if found.to_string().contains(planted.because) => {
+        Err(found) if planted.explains(&found.to_string()) => {
             Ok(format!("found by {}: {}", fault.name, shown(&found)))
         }
         Err(other) => Err(format!("{} fails for another reason: {other}", fault.name).into()),

@@ -9,28 +9,37 @@ pub struct Planted {
     pub says: &'static str,
     /// The fault that finds it.
     pub found_by: &'static str,
-    /// What the fault says of it: found for another reason is not found.
-    pub because: &'static str,
+    /// What the fault says of it, one of these: found for another reason is not found.
+    pub because: &'static [&'static str],
     /// The bug itself: file, a text that is there exactly once, and what stands there instead.
     pub edits: &'static [(&'static str, &'static str, &'static str)],
 }
 
 /// A bug that shows in several ways; which is seen first is chance.
-const ANYTHING: &str = "";
+const ANYTHING: &[&str] = &[""];
+/// What was acknowledged is gone; or the server itself remembers that there was more.
+const LOST: &[&str] = &["was acknowledged and is not there", "accept-rollback"];
+
+impl Planted {
+    /// Whether a fault's failure is about this bug.
+    pub fn explains(&self, failure: &str) -> bool {
+        self.because.iter().any(|reason| failure.contains(reason))
+    }
+}
 
 pub const PLANTED: &[Planted] = &[
     Planted {
         name: "synchronous-normal",
         says: "commits are not synced, as many guides advise",
         found_by: "power-cut",
-        because: "was acknowledged and is not there",
+        because: LOST,
         edits: &[("src/store/connect.rs", "SqliteSynchronous::Full)", "SqliteSynchronous::Normal)")],
     },
     Planted {
         name: "acknowledged-before-commit",
         says: "callers are answered when their reports are folded, and the commit comes afterwards",
         found_by: "power-cut",
-        because: "was acknowledged and is not there",
+        because: LOST,
         edits: &[
             (
                 "src/recorder.rs",
@@ -59,9 +68,9 @@ pub const PLANTED: &[Planted] = &[
     },
     Planted {
         name: "projection-aside",
-        says: "the states are written in a transaction of their own, behind that of the entries",
+        says: "states and tree are written in a transaction of their own, behind that of the entries",
         found_by: "power-cut",
-        because: "/status counts",
+        because: &["/status counts", "does not cover the history"],
         edits: &[(
             "src/store/writer/texts.rs",
             "[begin, &history, &states, tree, commit].concat()",
@@ -72,7 +81,7 @@ pub const PLANTED: &[Planted] = &[
         name: "receipt-of-another-line",
         says: "the receipt's hash is not that of the line",
         found_by: "kill",
-        because: "is not that of the line",
+        because: &["is not that of the line"],
         edits: &[(
             "src/recorder/stage.rs",
             "let hash = entry.leaf_hash(&self.task.origin);
@@ -85,7 +94,7 @@ pub const PLANTED: &[Planted] = &[
         name: "connection-kept",
         says: "a transaction of sqlx's, whose connection is kept after a full disk",
         found_by: "disk-full",
-        because: "takes no report",
+        because: &["takes no report"],
         edits: &[
             ("src/store/writer/commit.rs", "if fresh.is_none() && !asides", "if false && !asides"),
             (
@@ -133,7 +142,7 @@ pub const PLANTED: &[Planted] = &[
         name: "not-stored-after-failed-commit",
         says: "an I/O error at COMMIT is answered as \"not stored\"",
         found_by: "io-error",
-        because: "was refused and is there",
+        because: &["was refused and is there"],
         edits: &[(
             "src/store/writer/commit.rs",
             "if commits && done + 1 == count && !is_refusal(&cause) =>",
@@ -144,7 +153,7 @@ pub const PLANTED: &[Planted] = &[
         name: "begin-deferred",
         says: "a transaction reads before it takes the write lock",
         found_by: "locked",
-        because: "a short lock is not waited for",
+        because: &["a short lock is not waited for"],
         edits: &[(
             "src/store/writer/texts.rs",
             "\"BEGIN IMMEDIATE;\"",
@@ -173,21 +182,21 @@ pub const PLANTED: &[Planted] = &[
         name: "clock-believed",
         says: "a clock that goes back takes received_at with it",
         found_by: "clock",
-        because: "received_at goes back",
+        because: &["received_at goes back"],
         edits: &[("src/recorder.rs", "(self.clock)().max(self.last_received)", "(self.clock)()")],
     },
     Planted {
         name: "stop-at-once",
         says: "SIGTERM breaks off what is in flight",
         found_by: "stop",
-        because: "in flight",
+        because: &["in flight"],
         edits: &[("src/commands/serve.rs", "    server.stop(true).await;", "    server.stop(false).await;")],
     },
     Planted {
         name: "commit-owned-by-the-handler",
         says: "what a client no longer waits for is not written",
         found_by: "reset",
-        because: "was handed over whole and is not there",
+        because: &["was handed over whole and is not there"],
         edits: &[(
             "src/recorder.rs",
             "records.push((submission, answer));",
@@ -200,7 +209,7 @@ pub const PLANTED: &[Planted] = &[
         name: "body-without-deadline",
         says: "a body may take as long as it likes",
         found_by: "slow-body",
-        because: "no 408",
+        because: &["no 408"],
         edits: &[(
             "src/http/body.rs",
             "BODY_DEADLINE: Duration = Duration::from_secs(10)",
@@ -211,7 +220,7 @@ pub const PLANTED: &[Planted] = &[
         name: "queue-without-bound",
         says: "however many wait, one more may",
         found_by: "queue-full",
-        because: "nobody was refused",
+        because: &["nobody was refused"],
         edits: &[(
             "src/recorder.rs",
             "QUEUE_MAX_REQUESTS: usize = 1024",
@@ -222,7 +231,7 @@ pub const PLANTED: &[Planted] = &[
         name: "export-in-one-transaction",
         says: "a stream holds a read transaction while its client drains it",
         found_by: "slow-export",
-        because: "the log grew",
+        because: &["the log grew"],
         edits: &[
             (
                 "src/store/readers.rs",

@@ -2,7 +2,7 @@
 //! with the dependencies that the release build has compiled already. `src/` itself is never touched.
 
 use crate::planted::{PLANTED, Planted};
-use crate::run::{Failure, Run, ensure, run_command};
+use crate::run::{Failure, Outcome, Run, ensure, run_command};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -82,4 +82,23 @@ pub fn build(run: &Run, planted: &Planted) -> Result<PathBuf, Failure> {
     let binary = run.folder().join("gitops-status-server");
     std::fs::copy(target.join("release/planted"), &binary)?;
     Ok(binary)
+}
+
+/// Runs a fault with the bug that it is there for as well: it must be found, or the fault proves nothing.
+pub fn with_control(run: &Run, fault: impl Fn(&Run) -> Outcome) -> Outcome {
+    let said = fault(run)?;
+    if run.is_planted() {
+        return Ok(said);
+    }
+    let normal = find("synchronous-normal")?;
+    match fault(&run.planted(build(run, normal)?)?) {
+        Err(lost) if normal.explains(&lost.to_string()) => {
+            Ok(format!("{said}; negative control: NORMAL loses reports"))
+        }
+        Err(other) => Err(format!("negative control: {other}").into()),
+        Ok(said) => {
+            let what = "negative control: synchronous=NORMAL lost nothing, so this proves nothing";
+            Err(format!("{what} ({said})").into())
+        }
+    }
 }

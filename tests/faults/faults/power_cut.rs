@@ -12,25 +12,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 const CLIENTS: usize = 6;
-/// The bug that the negative control plants, and what must be said of it.
-pub const CONTROL: (&str, &str) = ("synchronous-normal", "was acknowledged and is not there");
 
 pub fn run(run: &Run) -> Outcome {
-    let said = cuts(run)?;
-    if run.is_planted() {
-        return Ok(said);
-    }
-    let normal = planting::build(run, planting::find(CONTROL.0)?)?;
-    match cuts(&run.planted(normal)?) {
-        Ok(said) => Err(format!(
-            "negative control: synchronous=NORMAL lost nothing ({said}): this fault proves nothing"
-        )
-        .into()),
-        Err(lost) if lost.to_string().contains(CONTROL.1) => {
-            Ok(format!("{said}; negative control: NORMAL loses ({lost})"))
-        }
-        Err(other) => Err(format!("negative control: {other}").into()),
-    }
+    planting::with_control(run, cuts)
 }
 
 /// Records a life of the server, from the creation of its database to its end in order, and cuts it off at
