@@ -22,13 +22,12 @@ pub struct Launch<'a> {
     pub run: &'a Run,
     pub folder: &'a Path,
     pub shim: Option<&'a Shim>,
-    /// A command that runs it: a tracer.
-    pub through: &'a [&'a str],
+    pub settings: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Launch<'a> {
     pub fn new(run: &'a Run, folder: &'a Path) -> Self {
-        Self { run, folder, shim: None, through: &[] }
+        Self { run, folder, shim: None, settings: &[] }
     }
 
     /// Starts it without waiting for anything.
@@ -36,21 +35,15 @@ impl<'a> Launch<'a> {
         // Nobody else on this machine is asked for a port in between, or the start fails and says so.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let words = self.folder.with_extension("stderr");
-        let mut command = match self.through {
-            [] => Command::new(&self.run.binary),
-            [program, arguments @ ..] => {
-                let mut command = Command::new(program);
-                command.args(arguments).arg(&self.run.binary);
-                command
-            }
-        };
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let mut command = Command::new(&self.run.binary);
         command
+            .env_clear()
             .env("API_HOST", "127.0.0.1")
             .env("API_PORT", address.port().to_string())
             .env("API_WORKERS", "2")
             .env("DATABASE_URL", url(self.folder))
             .env("RUST_LOG", "warn")
+            .envs(self.settings.iter().copied())
             .current_dir(self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 const CLIENTS: usize = 4;
+/// Half of the disks are filled to the last page, the others to where the server keeps some room.
+const NO_ROOM_KEPT: &[(&str, &str)] = &[("MIN_FREE_BYTES", "0")];
 /// Large enough for whatever room the server wants to keep free.
 const DISK_BYTES: u64 = 256 << 20;
 const GROWN: &str = "size=512m";
@@ -22,26 +24,28 @@ pub fn run(run: &Run) -> Outcome {
     let (mut stored, mut refused) = (0, 0);
     for round in 0..rounds {
         let ledger = Ledger::default();
-        fill_up(run, &ledger, round % 6 == 5)?;
+        fill_up(run, &ledger, round)?;
         stored += ledger.stored();
         refused += ledger.unavailable();
     }
     Ok(format!("{rounds} full disks, {stored} acknowledged, {refused} answered 503"))
 }
 
-fn fill_up(run: &Run, ledger: &Ledger, killed: bool) -> Result<(), Failure> {
+fn fill_up(run: &Run, ledger: &Ledger, round: usize) -> Result<(), Failure> {
+    let (killed, room_kept) = (round % 6 >= 4, round % 2 == 1);
+    let settings = if room_kept { &[] } else { NO_ROOM_KEPT };
     let base = run.folder();
     let disk = Mount::memory(DISK_BYTES, base.join("disk"))?;
     let folder = disk.0.join("data");
     std::fs::create_dir(&folder)?;
-    let mut server = Server::start(run, &folder)?;
+    let mut server = Launch { settings, ..Launch::new(run, &folder) }.start()?;
     for_a_while(server.address, ledger, CLIENTS, &mut run.chance(), Duration::from_millis(200));
     let room = run.chance().below(1 << 20) as u64;
     take_all_but(&disk.0, room)?;
     let mut chance = run.chance();
     // The clients go on all the time: what was refused is sent again.
     during(server.address, ledger, CLIENTS, &mut chance, || {
-        is_full(run, &server, ledger)?;
+        is_full(run, &server, ledger, room_kept)?;
         if killed {
             server.kill();
             start_on_the_full_disk(run, &folder)?;
@@ -59,17 +63,17 @@ fn fill_up(run: &Run, ledger: &Ledger, killed: bool) -> Result<(), Failure> {
 }
 
 /// Reports are refused, and all else goes on.
-fn is_full(run: &Run, server: &Server, ledger: &Ledger) -> Result<(), Failure> {
+fn is_full(run: &Run, server: &Server, ledger: &Ledger, room_kept: bool) -> Result<(), Failure> {
     let before = ledger.unavailable();
     let full = wait_until(PATIENCE, || ledger.unavailable() >= before + 20);
     ensure!(full, "the disk does not get full");
     for path in ["/status", "/history", "/health"] {
         ensure!(server.status_of(path) == 200, "{path} is not answered while the disk is full");
     }
-    // A page or two may still fit where a whole report does not.
+    // Where no room is kept, a page or two may still fit where a report does not.
     match server.status_of("/ready") {
-        503 => {}
-        200 => run.awaits("/ready is 503 as long as the disk has no room for reports"),
+        200 if room_kept => run.unkept("/ready is 503 as long as there is no room for reports")?,
+        200 | 503 => {}
         other => return Err(format!("/ready is answered {other} while the disk is full").into()),
     }
     Ok(())

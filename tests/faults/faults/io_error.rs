@@ -1,5 +1,6 @@
 //! A sync or a write fails. The answer is then 503 with `stored: unknown`, since a commit that failed can come
-//! back; and the server ends with exit code 1, for whoever runs it to start it again.
+//! back. After a sync the server ends with exit code 1, for whoever runs it to start it again: what the
+//! disk has lost nobody knows. After a write it goes on.
 
 use crate::audit::after_fault;
 use crate::ledger::{Ledger, Next};
@@ -11,9 +12,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const CLIENTS: usize = 3;
-/// How long a server may take to end after an I/O error.
-const ENDS: Duration = Duration::from_secs(10);
-const ENDS_BY_ITSELF: &str = "after an I/O error the server ends with exit code 1";
+/// How soon an error is seen in an answer, unless it met no commit but the folding back of the log.
+const SEEN: Duration = Duration::from_secs(2);
+/// How soon reports are taken again.
+const HEALED: Duration = Duration::from_secs(10);
+const ENDS_BY_ITSELF: &str = "after a sync that failed the server ends with exit code 1";
 
 /// One case of the loop.
 #[derive(Debug, Clone, Copy)]
@@ -58,13 +61,20 @@ fn fail(run: &Run, ledger: &Ledger, case: Case) -> Result<(), Failure> {
         server.kill();
     } else {
         let mut chance = run.chance();
-        let happened = during(server.address, ledger, CLIENTS, &mut chance, || {
+        let (happened, seen) = during(server.address, ledger, CLIENTS, &mut chance, || {
             let happened = wait_until(PATIENCE, || shim.get(Field::Failures) > 0);
-            wait_until(ENDS, || ledger.unavailable() > 0);
-            happened
+            (happened, wait_until(SEEN, || ledger.unavailable() + ledger.unknown() > 0))
         });
+        drop(chance);
         ensure!(happened, "no {:?} happened", case.what);
-        ends(run, &mut server)?;
+        if seen && matches!(case.what, Field::SyncFailsAt) {
+            ends(run, &mut server)?;
+        }
+        shim.heal();
+        if server.exit()?.is_none() {
+            goes_on(&server, ledger)?;
+        }
+        server.kill();
     }
     shim.heal();
     after_fault(run, &folder, ledger).map(|_| ())
@@ -85,14 +95,12 @@ fn until_refused(server: &Server, ledger: &Ledger) -> Result<(), Failure> {
 /// Exit code 1 and a line that says why.
 fn ends(run: &Run, server: &mut Server) -> Result<(), Failure> {
     let mut status = None;
-    let looked = wait_until(if run.short { Duration::from_secs(1) } else { ENDS }, || {
+    let ended = wait_until(run.patience(), || {
         status = server.exit().unwrap_or(None);
         status.is_some()
     });
-    if !looked {
-        run.awaits(ENDS_BY_ITSELF);
-        server.kill();
-        return Ok(());
+    if !ended {
+        return run.unkept(ENDS_BY_ITSELF);
     }
     let words = server.last_words();
     ensure!(
@@ -100,6 +108,18 @@ fn ends(run: &Run, server: &mut Server) -> Result<(), Failure> {
         "it ended with {status:?}: {words}"
     );
     ensure!(!words.is_empty(), "it ended without a word");
+    Ok(())
+}
+
+/// It takes reports again, or has ended to do so after a restart.
+fn goes_on(server: &Server, ledger: &Ledger) -> Result<(), Failure> {
+    let mut connection = server.connection();
+    let before = ledger.stored();
+    let goes_on = wait_until(HEALED, || {
+        let next = send(&mut connection, ledger, &plain(ledger, "again", true));
+        ledger.stored() > before || next == Next::End
+    });
+    ensure!(goes_on, "no report is taken after the error");
     Ok(())
 }
 

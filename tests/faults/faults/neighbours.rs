@@ -28,12 +28,12 @@ pub fn second_server(run: &Run) -> Outcome {
     let said = during(first.address, &ledger, CLIENTS, &mut chance, || {
         let mut second = Launch::new(run, &folder).spawn()?;
         let mut ended = None;
-        wait_until(UNDERSTOOD, || {
+        wait_until(run.patience().min(UNDERSTOOD), || {
             ended = second.exit().unwrap_or(None);
             ended.is_some()
         });
         let Some(status) = ended else {
-            run.awaits("a second server on the same database ends at once");
+            run.unkept("a second server on the same database ends at once")?;
             second.kill();
             return Ok("both served".to_owned());
         };
