@@ -16,6 +16,8 @@ const NO_ROOM_KEPT: &[(&str, &str)] = &[("MIN_FREE_BYTES", "0")];
 /// Large enough for whatever room the server wants to keep free.
 const DISK_BYTES: u64 = 256 << 20;
 const GROWN: &str = "size=512m";
+/// How soon it must be noticed that there is no room (it is looked at once a second).
+const NOTICED: Duration = Duration::from_secs(3);
 /// How soon reports must be taken when there is room.
 const HEALED: Duration = Duration::from_secs(10);
 
@@ -71,10 +73,9 @@ fn is_full(run: &Run, server: &Server, ledger: &Ledger, room_kept: bool) -> Resu
         ensure!(server.status_of(path) == 200, "{path} is not answered while the disk is full");
     }
     // Where no room is kept, a page or two may still fit where a report does not.
-    match server.status_of("/ready") {
-        200 if room_kept => run.unkept("/ready is 503 as long as there is no room for reports")?,
-        200 | 503 => {}
-        other => return Err(format!("/ready is answered {other} while the disk is full").into()),
+    let not_ready = wait_until(NOTICED.min(run.patience()), || server.status_of("/ready") == 503);
+    if room_kept && !not_ready {
+        run.unkept("/ready is 503 as long as there is no room for reports")?;
     }
     Ok(())
 }
