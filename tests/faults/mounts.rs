@@ -5,6 +5,10 @@ use crate::run::{Failure, run_command};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Changes only what is named: what the system adds to the list by itself, it does not take back in a user
+/// namespace.
+const ALONE: [&str; 2] = ["--options-mode", "ignore"];
+
 /// A mounted file system; gone when dropped.
 #[derive(Debug)]
 pub struct Mount(pub PathBuf);
@@ -30,7 +34,8 @@ impl Mount {
     /// Changes how it is mounted: `ro`, `size=…`.
     pub fn change(&self, options: &str) -> Result<(), Failure> {
         let options = format!("remount,{options}");
-        run_command(Command::new("mount").args(["-o", &options]).arg(&self.0)).map(|_| ())
+        run_command(Command::new("mount").args(ALONE).args(["-o", &options]).arg(&self.0))
+            .map(|_| ())
     }
 }
 

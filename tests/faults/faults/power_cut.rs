@@ -17,16 +17,29 @@ pub fn run(run: &Run) -> Outcome {
     planting::with_control(run, cuts)
 }
 
-/// Records a life of the server, from the creation of its database to its end in order, and cuts it off at
-/// many moments.
 fn cuts(run: &Run) -> Outcome {
-    let (folder, ledger) = (run.folder(), Ledger::default());
+    let lives = run.rounds(1, 10);
+    let (mut moments, mut stored, mut syncs) = (0, 0, 0);
+    for _ in 0..lives {
+        let ledger = Ledger::default();
+        let recording = record(run, &ledger)?;
+        stored += ledger.stored();
+        let (cuts, disk) = cut_often(run, &recording, &ledger)?;
+        moments += cuts;
+        syncs += disk.syncs;
+    }
+    Ok(format!("{moments} cuts, {stored} acknowledged, {syncs} syncs"))
+}
+
+/// A life of a server, from the creation of its database to its end in order, and a second one.
+fn record(run: &Run, ledger: &Ledger) -> Result<Recording, Failure> {
+    let folder = run.folder();
     let shim = run.shim(&folder, true)?;
-    // The second life has one client, whose reports say the same as ever: the shortest way of writing.
+    // The second has one client, whose reports say the same as ever: the shortest way of writing.
     for clients in [CLIENTS, 1] {
         let mut server = Server::under(run, &folder, &shim)?;
-        let time = Duration::from_millis(if run.short { 1200 } else { 12_000 });
-        for_a_while(server.address, &ledger, clients, &mut run.chance(), time);
+        let time = Duration::from_millis(if run.short { 1200 } else { 4000 });
+        for_a_while(server.address, ledger, clients, &mut run.chance(), time);
         server.stop()?;
     }
     let recording = Recording::parse(shim.recorded()?)?;
@@ -35,22 +48,26 @@ fn cuts(run: &Run) -> Outcome {
         recorded >= stored,
         "{stored} were acknowledged, and only {recorded} of it was recorded"
     );
-    ensure!(stored > 200, "the load was too light to tell: {stored} acknowledged");
-    let wanted = run.rounds(30, 500);
-    let moments = moments(run, &recording, wanted);
+    ensure!(stored > 100, "the load was too light to tell: {stored} acknowledged");
+    Ok(recording)
+}
+
+/// Cuts a recorded life off at many moments.
+fn cut_often(run: &Run, recording: &Recording, ledger: &Ledger) -> Result<(usize, Disk), Failure> {
+    let moments = moments(run, recording, run.rounds(30, 60));
     let (mut disk, mut acknowledged) = (Disk::default(), BTreeMap::new());
     for (at, event) in recording.events.iter().enumerate() {
-        disk.follow(&recording, event);
+        disk.follow(recording, event);
         if let Event::Acknowledged(receipts) = event {
             acknowledged.extend(receipts.iter().cloned());
         }
         if moments.binary_search(&at).is_ok() {
             let happened = || format!("cut after {at} of {} events", recording.events.len());
-            cut(run, &recording, &disk, &ledger, &acknowledged)
+            cut(run, recording, &disk, ledger, &acknowledged)
                 .map_err(|failure| format!("{}: {failure}", happened()))?;
         }
     }
-    Ok(format!("{} cuts, {stored} acknowledged, {} syncs", moments.len(), disk.syncs))
+    Ok((moments.len(), disk))
 }
 
 /// Moments by chance; half of them just behind an answer, where the promise is youngest.
