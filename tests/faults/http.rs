@@ -4,7 +4,7 @@
 use crate::run::PATIENCE;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ pub fn post(path: &str, key: Option<&str>, body: &str) -> Vec<u8> {
 }
 
 /// One answer, and whether the connection stays.
-fn read_answer(stream: &mut BufReader<TcpStream>) -> std::io::Result<(Answer, bool)> {
+pub fn read_answer(stream: &mut impl BufRead) -> std::io::Result<(Answer, bool)> {
     let broken =
         |what: &str| std::io::Error::new(std::io::ErrorKind::UnexpectedEof, what.to_owned());
     let mut line = String::new();

@@ -5,12 +5,14 @@ use crate::http::{Connection, post};
 use crate::ledger::Ledger;
 use crate::load::{plain, send};
 use crate::run::{Outcome, Run, ensure};
-use crate::server::Server;
+use crate::server::Launch;
 use crate::shim::Field;
 use std::time::{Duration, Instant};
 
 /// The queue takes 1,024.
 const REQUESTS: usize = 1400;
+/// Each has a connection of its own.
+const CONNECTIONS: &[(&str, &str)] = &[("MAX_CONNECTIONS", "4096")];
 /// Ended as soon as the refusals are there.
 const SYNC: Duration = Duration::from_mins(1);
 
@@ -20,7 +22,9 @@ pub fn run(run: &Run) -> Outcome {
     for _ in 0..rounds {
         let (folder, ledger) = (run.folder(), Ledger::default());
         let shim = run.shim(&folder, false)?;
-        let mut server = Server::under(run, &folder, &shim)?;
+        let launch =
+            Launch { shim: Some(&shim), settings: CONNECTIONS, ..Launch::new(run, &folder) };
+        let mut server = launch.start()?;
         shim.set(Field::SyncDelayMicros, SYNC.as_micros() as i64);
         let begun = Instant::now();
         let mut waiting = Vec::new();
