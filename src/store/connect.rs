@@ -67,6 +67,10 @@ pub enum OpenError {
     #[error("{0}: this SQLite file belongs to another program; choose another DATABASE_URL")]
     Foreign(PathBuf),
     #[error(
+        "{path}: {cause}; even to read it, the log's index (-shm) beside it must be writable. A copy made by `backup` needs none"
+    )]
+    Closed { path: PathBuf, cause: sqlx::Error },
+    #[error(
         "{path}: not a usable database ({cause}); is DATABASE_URL right? If so, restore it from a backup"
     )]
     Damaged { path: PathBuf, cause: sqlx::Error },

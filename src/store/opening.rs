@@ -4,6 +4,7 @@ use super::connect::{Location, OpenError};
 use super::lock::Hold;
 use super::place::{check_readable, check_writable, folder_of};
 use super::{Trouble, log, migrate};
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use std::fs::File;
@@ -13,6 +14,9 @@ pub const APPLICATION_ID: i64 = 0x474F_5353;
 /// Before it, two connections that write and checkpoint at the same instant could damage the file
 /// (sqlite.org/wal.html, "The WAL-Reset Bug").
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
+
+/// SQLite's code.
+const CANNOT_OPEN: &str = "14";
 
 const ENDS: &str = "SELECT size, (SELECT max(seq) FROM drift_history) FROM head";
 
@@ -38,7 +42,7 @@ async fn create(location: &Location) -> Result<(), OpenError> {
     let options = Location::write_options(&fresh).create_if_missing(true);
     let options = options.pragma("application_id", APPLICATION_ID.to_string());
     let mut connection = options.connect().await.map_err(failed)?;
-    check_library(location, &mut connection).await?;
+    check_library(&mut connection).await?;
     let migrated = migrate::run(&mut connection).await;
     connection.close().await.map_err(failed)?;
     migrated.map_err(|cause| OpenError::Migration { path: path.clone(), cause })?;
@@ -63,9 +67,15 @@ pub async fn check_only(location: &Location) -> Result<(), OpenError> {
 /// version in it, and the newest one known.
 async fn open_ours(location: &Location) -> Result<(SqliteConnection, i64, i64), OpenError> {
     let path = &location.path;
-    let damaged = |cause| OpenError::Damaged { path: path.clone(), cause };
+    let damaged = |cause: sqlx::Error| {
+        let code = cause.as_database_error().and_then(DatabaseError::code);
+        if code.is_some_and(|code| code == CANNOT_OPEN) {
+            return OpenError::Closed { path: path.clone(), cause };
+        }
+        OpenError::Damaged { path: path.clone(), cause }
+    };
     let mut reader = location.open_reader().await.map_err(damaged)?;
-    check_library(location, &mut reader).await?;
+    check_library(&mut reader).await?;
     let check = sqlx::query("SELECT application_id FROM pragma_application_id");
     let id: i64 = check.fetch_one(&mut reader).await.map_err(damaged)?.get(0);
     if id != APPLICATION_ID {
@@ -78,13 +88,10 @@ async fn open_ours(location: &Location) -> Result<(SqliteConnection, i64, i64), 
     Ok((reader, found, known))
 }
 
-async fn check_library(
-    location: &Location,
-    connection: &mut SqliteConnection,
-) -> Result<(), OpenError> {
-    let damaged = |cause| OpenError::Damaged { path: location.path.clone(), cause };
+async fn check_library(connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let asked = sqlx::query("SELECT sqlite_version()").fetch_one(connection).await;
-    let version: String = asked.map_err(damaged)?.get(0);
+    // Who cannot even answer that is asked for more, and says why.
+    let Ok(version) = asked.and_then(|row| row.try_get::<String, _>(0)) else { return Ok(()) };
     let numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
     if numbers.collect::<Vec<u32>>().as_slice() < OLDEST_SQLITE.as_slice() {
         return Err(OpenError::OldSqlite(version));
