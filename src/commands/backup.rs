@@ -144,7 +144,7 @@ fn tell(name: &Path, findings: &Findings, begun: Instant, log: u64) -> Result<()
 /// What is in a database, in one sentence.
 pub(super) fn contents(findings: &Findings) -> String {
     let Some(head) = &findings.head else { return "no entries".to_owned() };
-    let (entries, hosts) = (HumanCount(head.entries), findings.hosts);
+    let (entries, hosts) = (HumanCount(head.entries), HumanCount(findings.hosts as u64));
     let newest = head.newest.map_or(String::new(), |time| format!(", the newest of {time}"));
     format!("{entries} entries of {hosts} hosts{newest}")
 }
