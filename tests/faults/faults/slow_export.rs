@@ -34,7 +34,7 @@ pub fn run(run: &Run) -> Outcome {
     let mut grown = 0;
     let stream = std::thread::scope(|scope| {
         let reader = scope.spawn(|| read_slowly(&server, &hurry));
-        for _ in 0..run.rounds(70, 700) {
+        for _ in 0..run.rounds(70, 200) {
             send(&mut writer, &ledger, &bulky(&ledger, REPORTS, MESSAGE_BYTES));
             grown = grown.max(std::fs::metadata(wal(&folder)).map_or(0, |file| file.len()));
         }
