@@ -101,3 +101,12 @@ impl Shim {
         Ok(std::fs::read(log)?)
     }
 }
+
+impl Drop for Shim {
+    fn drop(&mut self) {
+        // A recording is large.
+        if let Some(log) = &self.log {
+            let _ = std::fs::remove_file(log);
+        }
+    }
+}

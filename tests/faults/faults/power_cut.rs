@@ -60,7 +60,7 @@ fn record(run: &Run, ledger: &Ledger) -> Result<Recording, Failure> {
 
 /// Cuts a recorded life off at many moments.
 fn cut_often(run: &Run, recording: &Recording, ledger: &Ledger) -> Result<(usize, Disk), Failure> {
-    let moments = moments(run, recording, run.rounds(30, 60));
+    let moments = moments(run, recording, run.rounds(30, 40));
     let (mut disk, mut acknowledged) = (Disk::default(), BTreeMap::new());
     for (at, event) in recording.events.iter().enumerate() {
         disk.follow(recording, event);
