@@ -33,7 +33,7 @@ impl Writer {
         std::fs::metadata(path).map_or(0, |file| file.len())
     }
 
-    /// See [`fold_back`].
+    /// Folds the log back into the file; `false` while a reader keeps it from that.
     pub async fn fold_back(&mut self) -> Result<bool, sqlx::Error> {
         let folded = fold_back(self.connection().await?).await;
         self.checked(folded)

@@ -102,9 +102,6 @@ fn run_all(asked: &Asked, root: &Path, binary: PathBuf) -> Result<bool, Failure>
             note(fault.name, &|| (fault.run)(&run));
         }
     }
-    for promise in run.awaited.borrow().iter() {
-        println!("awaited, not so yet: {promise}");
-    }
     if !failed.is_empty() {
         println!("failed: {}", failed.join(", "));
     }

@@ -139,6 +139,31 @@ pub const PLANTED: &[Planted] = &[
         edits: &[("src/store/dictionary.rs", "Self { remembers: false, ..", "Self { remembers: true, ..")],
     },
     Planted {
+        name: "no-room-kept",
+        says: "reports are taken until the disk is full to the last page",
+        found_by: "disk-full",
+        because: &["/ready is not 503"],
+        edits: &[("src/store/space.rs", "self.min_free > 0 && self", "self.min_free > u64::MAX - 1 && self")],
+    },
+    Planted {
+        name: "on-after-failed-sync",
+        says: "the server goes on with a disk that has failed to sync",
+        found_by: "io-error",
+        because: &["goes on after a sync that failed"],
+        edits: &[("src/recorder/disk.rs", "            self.disk.lost = true;\n", "")],
+    },
+    Planted {
+        name: "second-server-let-in",
+        says: "the lock is asked for, and the answer ignored",
+        found_by: "second-server",
+        because: &["a second server serves"],
+        edits: &[(
+            "src/store/lock.rs",
+            "Err(TryLockError::WouldBlock) => {}",
+            "Err(TryLockError::WouldBlock) => break,",
+        )],
+    },
+    Planted {
         name: "not-stored-after-failed-commit",
         says: "an I/O error at COMMIT is answered as \"not stored\"",
         found_by: "io-error",

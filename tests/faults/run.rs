@@ -28,9 +28,6 @@ pub struct Run {
     shim: PathBuf,
     chance: RefCell<Chance>,
     planted: bool,
-    /// Promises that came with `MIN_FREE_BYTES`, and that an older binary does not keep.
-    pub awaited: RefCell<Vec<String>>,
-    keeps_room: bool,
 }
 
 impl Run {
@@ -40,7 +37,6 @@ impl Run {
         std::fs::create_dir_all(&base)?;
         let scratch = tempfile::tempdir_in(base)?;
         let shim = crate::shim::build(&root, scratch.path())?;
-        let help = run_command(std::process::Command::new(&binary).arg("--help"))?;
         Ok(Self {
             binary,
             root,
@@ -50,8 +46,6 @@ impl Run {
             shim,
             chance: RefCell::new(Chance(seed)),
             planted: false,
-            awaited: RefCell::default(),
-            keeps_room: help.contains("MIN_FREE_BYTES"),
         })
     }
 
@@ -88,21 +82,6 @@ impl Run {
     /// A number of rounds: one for the short run, one for the full one.
     pub fn rounds(&self, short: usize, full: usize) -> usize {
         if self.short { short } else { full }
-    }
-
-    /// How long a promise that `unkept` is about is waited for.
-    pub fn patience(&self) -> Duration {
-        if self.keeps_room { PATIENCE } else { Duration::from_secs(1) }
-    }
-
-    /// A promise is not kept: a failure, but for a version that has not made it yet.
-    pub fn unkept(&self, promise: &str) -> Result<(), Failure> {
-        ensure!(!self.keeps_room, "{promise}: it is not so");
-        let mut awaited = self.awaited.borrow_mut();
-        if !awaited.iter().any(|known| known == promise) {
-            awaited.push(promise.to_owned());
-        }
-        Ok(())
     }
 }
 

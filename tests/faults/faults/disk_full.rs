@@ -47,7 +47,7 @@ fn fill_up(run: &Run, ledger: &Ledger, round: usize) -> Result<(), Failure> {
     let mut chance = run.chance();
     // The clients go on all the time: what was refused is sent again.
     during(server.address, ledger, CLIENTS, &mut chance, || {
-        is_full(run, &server, ledger, room_kept)?;
+        is_full(&server, ledger, room_kept)?;
         if killed {
             server.kill();
             start_on_the_full_disk(run, &folder)?;
@@ -65,7 +65,7 @@ fn fill_up(run: &Run, ledger: &Ledger, round: usize) -> Result<(), Failure> {
 }
 
 /// Reports are refused, and all else goes on.
-fn is_full(run: &Run, server: &Server, ledger: &Ledger, room_kept: bool) -> Result<(), Failure> {
+fn is_full(server: &Server, ledger: &Ledger, room_kept: bool) -> Result<(), Failure> {
     let before = ledger.unavailable();
     let full = wait_until(PATIENCE, || ledger.unavailable() >= before + 20);
     ensure!(full, "the disk does not get full");
@@ -73,10 +73,8 @@ fn is_full(run: &Run, server: &Server, ledger: &Ledger, room_kept: bool) -> Resu
         ensure!(server.status_of(path) == 200, "{path} is not answered while the disk is full");
     }
     // Where no room is kept, a page or two may still fit where a report does not.
-    let not_ready = wait_until(NOTICED.min(run.patience()), || server.status_of("/ready") == 503);
-    if room_kept && !not_ready {
-        run.unkept("/ready is 503 as long as there is no room for reports")?;
-    }
+    let not_ready = !room_kept || wait_until(NOTICED, || server.status_of("/ready") == 503);
+    ensure!(not_ready, "/ready is not 503 although reports are refused for want of room");
     Ok(())
 }
 

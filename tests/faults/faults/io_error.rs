@@ -16,7 +16,6 @@ const CLIENTS: usize = 3;
 const SEEN: Duration = Duration::from_secs(2);
 /// How soon reports are taken again.
 const HEALED: Duration = Duration::from_secs(10);
-const ENDS_BY_ITSELF: &str = "after a sync that failed the server ends with exit code 1";
 
 /// One case of the loop.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +67,7 @@ fn fail(run: &Run, ledger: &Ledger, case: Case) -> Result<(), Failure> {
         drop(chance);
         ensure!(happened, "no {:?} happened", case.what);
         if seen && matches!(case.what, Field::SyncFailsAt) {
-            ends(run, &mut server)?;
+            ends(&mut server)?;
         }
         shim.heal();
         if server.exit()?.is_none() {
@@ -93,15 +92,13 @@ fn until_refused(server: &Server, ledger: &Ledger) -> Result<(), Failure> {
 }
 
 /// Exit code 1 and a line that says why.
-fn ends(run: &Run, server: &mut Server) -> Result<(), Failure> {
+fn ends(server: &mut Server) -> Result<(), Failure> {
     let mut status = None;
-    let ended = wait_until(run.patience(), || {
+    let ended = wait_until(PATIENCE, || {
         status = server.exit().unwrap_or(None);
         status.is_some()
     });
-    if !ended {
-        return run.unkept(ENDS_BY_ITSELF);
-    }
+    ensure!(ended, "the server goes on after a sync that failed");
     let words = server.last_words();
     ensure!(
         status.and_then(|status| status.code()) == Some(1),

@@ -28,15 +28,11 @@ pub fn second_server(run: &Run) -> Outcome {
     let said = during(first.address, &ledger, CLIENTS, &mut chance, || {
         let mut second = Launch::new(run, &folder).spawn()?;
         let mut ended = None;
-        wait_until(run.patience().min(UNDERSTOOD), || {
+        wait_until(UNDERSTOOD, || {
             ended = second.exit().unwrap_or(None);
             ended.is_some()
         });
-        let Some(status) = ended else {
-            run.unkept("a second server on the same database ends at once")?;
-            second.kill();
-            return Ok("both served".to_owned());
-        };
+        let status = ended.ok_or("a second server serves the same database")?;
         let (words, pid) = (second.last_words(), first.id().to_string());
         ensure!(status.code() == Some(1), "the second server ended with {status}: {words}");
         ensure!(words.contains(&pid), "the second server does not name {pid}: {words}");
