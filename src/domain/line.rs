@@ -1,8 +1,8 @@
 //! The line: the one canonical form of an entry, version 1. NDJSON export, leaf of the tree, what
 //! an auditor hashes.
 //!
-//! Canonical JSON (RFC 8785): keys in order, no spaces, strings escaped the short way, integers
-//! only. Every key is always there. **The bytes are frozen**: the golden tests below must never be
+//! Canonical JSON (RFC 8785): keys in order, no spaces, strings escaped the short way, integers only
+//! (and `id` a string: JSON numbers lose digits above 2^53 in some readers). Every key is always there. **The bytes are frozen**: the golden tests below must never be
 //! changed, only added to (a new version of the line gets a new `v`).
 
 use super::content::Content;
@@ -11,6 +11,7 @@ use super::report::{Kind, Run, Sender, Source, Transition};
 use super::time::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The version of the line written by this program.
@@ -35,52 +36,132 @@ pub struct Entry {
     pub transition: Transition,
 }
 
-/// The line's keys in canonical order; serde writes them as they stand here.
-#[derive(Serialize)]
-struct LineV1<'a> {
-    branch: &'a Option<String>,
-    changed_files: &'a Option<Vec<super::report::ChangedFile>>,
-    commit_sha: &'a Option<String>,
-    declared_count: Option<u32>,
-    detail: Option<RawJson<'a>>,
-    environment: &'a Option<String>,
-    host: &'a str,
-    id: Decimal,
-    kind: Kind,
-    labels: &'a Option<super::content::Labels>,
-    last_cron_check: Option<Timestamp>,
-    last_pipeline_run: Option<Timestamp>,
-    late: u8,
-    max_age: Option<u32>,
-    origin: &'a str,
-    project_name: &'a Option<String>,
-    reason: &'a Option<String>,
-    received_at: Timestamp,
-    remote_address: &'a Option<String>,
-    repo_name: &'a Option<String>,
-    reported_at: Option<Timestamp>,
-    reported_by: &'a Option<String>,
-    run_id: Option<&'a str>,
-    run_url: Option<&'a str>,
-    server_group: &'a str,
-    server_type: &'a Option<String>,
-    source: Option<Source>,
-    status: Option<super::report::Status>,
-    time: Timestamp,
-    transition: Transition,
-    updated_by: &'a Option<String>,
-    v: u32,
-    validation_message: &'a Option<String>,
-    validation_status: Option<super::report::ValidationStatus>,
+/// Bytes of parts that a [`LineWriter`] remembers.
+const REMEMBERED: usize = 4 << 20;
+
+/// Writes lines of one history. What entries of the same content have in common is put into bytes
+/// once: most reports repeat the one before.
+#[derive(Debug)]
+pub struct LineWriter {
+    /// As JSON.
+    origin: Vec<u8>,
+    /// By the address of the content, which is kept so that no other gets it.
+    known: HashMap<usize, (Arc<Content>, Parts)>,
+    bytes: usize,
 }
 
-/// `id` is a string in the line: JSON numbers lose digits above 2^53 in some readers.
-struct Decimal(u64);
-
-impl Serialize for Decimal {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+impl LineWriter {
+    /// For the history of this name.
+    pub fn new(origin: &str) -> Self {
+        Self { origin: to_json(origin), known: HashMap::new(), bytes: 0 }
     }
+
+    /// Appends an entry's line (without line end) to `out`.
+    pub fn write(&mut self, entry: &Entry, out: &mut Vec<u8>) {
+        let address = Arc::as_ptr(&entry.content) as usize;
+        if let Some((_, parts)) = self.known.get(&address) {
+            return parts.write(entry, &self.origin, out);
+        }
+        let parts = Parts::of(&entry.content);
+        parts.write(entry, &self.origin, out);
+        if self.bytes > REMEMBERED {
+            self.known.clear();
+            self.bytes = 0;
+        }
+        self.bytes += parts.text.len() + size_of::<Content>();
+        self.known.insert(address, (entry.content.clone(), parts));
+    }
+}
+
+/// What the content says in a line: the text up to each of the keys in `BETWEEN`, and the rest.
+#[derive(Debug)]
+struct Parts {
+    text: Vec<u8>,
+    ends: [usize; BETWEEN],
+}
+
+/// How often the rest of the entry has its say in between.
+const BETWEEN: usize = 7;
+
+impl Parts {
+    fn of(content: &Content) -> Self {
+        let mut text = Vec::with_capacity(512);
+        let mut ends = [0; BETWEEN];
+        let out = &mut text;
+        put(out, "{\"branch\":", &content.branch);
+        put(out, ",\"changed_files\":", &content.changed_files);
+        put(out, ",\"commit_sha\":", &content.commit_sha);
+        put(out, ",\"declared_count\":", &content.declared_count);
+        put(out, ",\"detail\":", &content.detail.as_deref().map(RawJson));
+        put(out, ",\"environment\":", &content.environment);
+        ends[0] = out.len(); // host, id, kind
+        put(out, ",\"labels\":", &content.labels);
+        put(out, ",\"last_cron_check\":", &content.last_cron_check);
+        put(out, ",\"last_pipeline_run\":", &content.last_pipeline_run);
+        ends[1] = out.len(); // late
+        put(out, ",\"max_age\":", &content.max_age);
+        ends[2] = out.len(); // origin
+        put(out, ",\"project_name\":", &content.project_name);
+        put(out, ",\"reason\":", &content.reason);
+        ends[3] = out.len(); // received_at, remote_address
+        put(out, ",\"repo_name\":", &content.repo_name);
+        ends[4] = out.len(); // reported_at, reported_by, run_id, run_url, server_group
+        put(out, ",\"server_type\":", &content.server_type);
+        ends[5] = out.len(); // source
+        put(out, ",\"status\":", &content.status);
+        ends[6] = out.len(); // time, transition
+        put(out, ",\"updated_by\":", &content.updated_by);
+        put(out, ",\"v\":", &LINE_VERSION);
+        put(out, ",\"validation_message\":", &content.validation_message);
+        put(out, ",\"validation_status\":", &content.validation_status);
+        out.push(b'}');
+        Self { text, ends }
+    }
+
+    /// `origin`: as JSON.
+    fn write(&self, entry: &Entry, origin: &[u8], out: &mut Vec<u8>) {
+        let mut start = 0;
+        let mut next = 0;
+        let mut part = |out: &mut Vec<u8>| {
+            let end = self.ends.get(next).copied().unwrap_or(self.text.len());
+            out.extend_from_slice(&self.text[start..end]);
+            (start, next) = (end, next + 1);
+        };
+        let run = entry.run.as_deref();
+        part(out);
+        put(out, ",\"host\":", &entry.key.host);
+        put(out, ",\"id\":\"", &entry.id);
+        put(out, "\",\"kind\":", &entry.kind);
+        part(out);
+        put(out, ",\"late\":", &u8::from(entry.late));
+        part(out);
+        out.extend_from_slice(b",\"origin\":");
+        out.extend_from_slice(origin);
+        part(out);
+        put(out, ",\"received_at\":", &entry.received_at);
+        put(out, ",\"remote_address\":", &entry.sender.remote_address);
+        part(out);
+        put(out, ",\"reported_at\":", &entry.reported_at);
+        put(out, ",\"reported_by\":", &entry.sender.reported_by);
+        put(out, ",\"run_id\":", &run.and_then(|run| run.run_id.as_deref()));
+        put(out, ",\"run_url\":", &run.and_then(|run| run.run_url.as_deref()));
+        put(out, ",\"server_group\":", &entry.key.server_group);
+        part(out);
+        put(out, ",\"source\":", &entry.source);
+        part(out);
+        put(out, ",\"time\":", &entry.time);
+        put(out, ",\"transition\":", &entry.transition);
+        part(out);
+    }
+}
+
+fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, key: &str, value: &T) {
+    out.extend_from_slice(key.as_bytes());
+    serde_json::to_writer(out, value).expect("a line has only string keys");
+}
+
+fn to_json(text: &str) -> Vec<u8> {
+    serde_json::to_vec(text).expect("a text is JSON")
 }
 
 /// `detail` is kept as canonical JSON text and goes in as it is.
@@ -97,44 +178,7 @@ impl Serialize for RawJson<'_> {
 impl Entry {
     /// Appends the line (without line end) to `out`.
     pub fn write_line(&self, origin: &str, out: &mut Vec<u8>) {
-        let content = &*self.content;
-        let line = LineV1 {
-            branch: &content.branch,
-            changed_files: &content.changed_files,
-            commit_sha: &content.commit_sha,
-            declared_count: content.declared_count,
-            detail: content.detail.as_deref().map(RawJson),
-            environment: &content.environment,
-            host: &self.key.host,
-            id: Decimal(self.id),
-            kind: self.kind,
-            labels: &content.labels,
-            last_cron_check: content.last_cron_check,
-            last_pipeline_run: content.last_pipeline_run,
-            late: u8::from(self.late),
-            max_age: content.max_age,
-            origin,
-            project_name: &content.project_name,
-            reason: &content.reason,
-            received_at: self.received_at,
-            remote_address: &self.sender.remote_address,
-            repo_name: &content.repo_name,
-            reported_at: self.reported_at,
-            reported_by: &self.sender.reported_by,
-            run_id: self.run.as_ref().and_then(|run| run.run_id.as_deref()),
-            run_url: self.run.as_ref().and_then(|run| run.run_url.as_deref()),
-            server_group: &self.key.server_group,
-            server_type: &content.server_type,
-            source: self.source,
-            status: content.status,
-            time: self.time,
-            transition: self.transition,
-            updated_by: &content.updated_by,
-            v: LINE_VERSION,
-            validation_message: &content.validation_message,
-            validation_status: content.validation_status,
-        };
-        serde_json::to_writer(out, &line).expect("a line has only string keys");
+        Parts::of(&self.content).write(self, &to_json(origin), out);
     }
 
     /// About how many bytes this entry takes when it is written.
@@ -292,6 +336,26 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&out), line);
             assert_eq!(hex(&leaf_hash(&out)), hash);
         }
+    }
+
+    #[test]
+    fn lines_are_the_same_with_what_is_remembered() {
+        let mut writer = LineWriter::new(ORIGIN);
+        let (mut bare, mut full) = (bare(), full());
+        for round in 0..3 {
+            bare.late = round == 1;
+            full.id += round;
+            for entry in [&bare, &full, &Entry { content: bare.content.clone(), ..full.clone() }] {
+                let (mut alone, mut remembered) = (Vec::new(), Vec::new());
+                entry.write_line(ORIGIN, &mut alone);
+                writer.write(entry, &mut remembered);
+                assert_eq!(alone, remembered);
+            }
+        }
+        assert_eq!(writer.known.len(), 2);
+        writer.bytes = REMEMBERED + 1;
+        writer.write(&Entry { content: Arc::default(), ..bare }, &mut Vec::new());
+        assert_eq!(writer.known.len(), 1);
     }
 
     #[test]

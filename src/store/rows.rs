@@ -33,23 +33,21 @@ pub struct NarrowEntry {
 
 /// The columns of [`NarrowEntry`] as one text per row: SQLite builds it, so that a row costs no hop
 /// of its own. Missing integers are empty.
-pub const PACKED_COLUMNS: &str = "format('%d,%d,%d,%d,%s,%d,%d,%s,%d,%s,%d,%d,%d', h.seq, h.host_id, \
-     h.received_at, h.lag, coalesce(h.ahead, ''), h.content_id, h.sender_id, \
-     coalesce(h.run_id, ''), h.kind, coalesce(h.source, ''), h.late, h.transition, h.hash8)";
+pub const PACKED_COLUMNS: &str = "concat_ws(',', h.seq, h.host_id, h.received_at, h.lag, \
+     coalesce(h.ahead, ''), h.content_id, h.sender_id, coalesce(h.run_id, ''), h.kind, \
+     coalesce(h.source, ''), h.late, h.transition, h.hash8)";
 
 impl NarrowEntry {
     /// Reads one packed row; `None` if it is not one (a damaged database).
     pub fn unpack(text: &str) -> Option<Self> {
-        let mut columns = text.split(',').map(|column| {
-            if column.is_empty() { Some(None) } else { column.parse::<i64>().ok().map(Some) }
-        });
-        let mut next = || columns.next().flatten();
+        let mut rest = Some(text.as_bytes());
+        let mut next = || column(&mut rest).ok();
         let id = next()?? as u64;
         let host_id = next()??;
         let received_at = next()??;
         let time = received_at.checked_sub(next()??)?;
         let ahead = next()?;
-        Some(Self {
+        let entry = Self {
             id,
             host_id,
             received_at: Timestamp(received_at),
@@ -66,7 +64,8 @@ impl NarrowEntry {
             late: next()?? != 0,
             transition: Transition::from_code(next()??)?,
             hash8: next()??,
-        })
+        };
+        rest.is_none().then_some(entry)
     }
 
     /// The stored columns, in the order of the INSERT.
@@ -88,6 +87,30 @@ impl NarrowEntry {
             Some(self.hash8),
         ]
     }
+}
+
+/// What is no packed row.
+struct Damaged;
+
+/// Takes the next integer of a packed row, `None` where it is missing; behind the last one `rest` is
+/// `None`.
+fn column(rest: &mut Option<&[u8]>) -> Result<Option<i64>, Damaged> {
+    let text = rest.take().ok_or(Damaged)?;
+    let end = text.iter().position(|byte| *byte == b',');
+    let (column, behind) = end.map_or((text, None), |end| (&text[..end], Some(&text[end + 1..])));
+    *rest = behind;
+    if column.is_empty() {
+        return Ok(None);
+    }
+    let digits = column.strip_prefix(b"-").unwrap_or(column);
+    // Below zero there is room for one more than above.
+    let below = digits.iter().try_fold(0_i64, |below, byte| {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        below.checked_mul(10)?.checked_sub(digit)
+    });
+    let below = below.filter(|_| !digits.is_empty()).ok_or(Damaged)?;
+    let value = if digits.len() < column.len() { Some(below) } else { below.checked_neg() };
+    value.map(Some).ok_or(Damaged)
 }
 
 /// The first 8 bytes of a leaf hash as the integer that the row keeps.
@@ -272,4 +295,31 @@ pub fn open_columns(course: &Course) -> [Option<i64>; 5] {
         Some(episode.map_or(0, |episode| episode.reports as i64)),
         Some(episode.map_or(0, |episode| episode.drifted)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_row_is_taken_whole_or_not_at_all() {
+        let good = "7,1,1000,-5,,3,1,,0,1,0,2,-9223372036854775808";
+        let row = NarrowEntry::unpack(good).unwrap();
+        assert_eq!((row.id, row.time, row.run_id), (7, Timestamp(1005), None));
+        assert_eq!((row.reported_at, row.hash8), (None, i64::MIN));
+        for bad in [
+            "",
+            "7,1,1000,-5,,3,1,,0,1,0,2",
+            "7,1,1000,-5,,3,1,,0,1,0,2,1,1",
+            "7,1,1000,-5,,3,1,,0,1,0,2,1,",
+            "7,1,1000,-,,3,1,,0,1,0,2,1",
+            "7,1,1000,--5,,3,1,,0,1,0,2,1",
+            "7,1,1000,+5,,3,1,,0,1,0,2,1",
+            "7,1,1000,x,,3,1,,0,1,0,2,1",
+            "7,1,1000,5,,,1,,0,1,0,2,1",
+            "7,1,1000,5,,3,1,,0,1,0,2,9223372036854775808",
+        ] {
+            assert_eq!(NarrowEntry::unpack(bad), None, "{bad}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use super::readers::{ReadError, Readers};
 use super::refold::Progress;
 use super::rows::{NarrowEntry, PACKED_COLUMNS, hash8, unpack};
 use super::writer::kept_json;
-use crate::domain::line::{Entry, leaf_hash};
+use crate::domain::line::{Entry, LineWriter, leaf_hash};
 use crate::domain::tree::{
     Frontier, Hash, KEPT_LEAVES, KEPT_LEVELS, Node, Nodes, Question, fold, hash_from_hex,
 };
@@ -187,10 +187,10 @@ pub(super) async fn leaves_of(
     rows: &[NarrowEntry],
 ) -> Result<Vec<Hash>, sqlx::Error> {
     let entries = dictionary.resolve(connection, rows).await?;
-    let mut line = Vec::with_capacity(1024);
+    let (mut line, mut writer) = (Vec::with_capacity(1024), LineWriter::new(origin));
     let leaf = |entry: &Entry| {
         line.clear();
-        entry.write_line(origin, &mut line);
+        writer.write(entry, &mut line);
         Hash(leaf_hash(&line))
     };
     Ok(entries.iter().map(leaf).collect())

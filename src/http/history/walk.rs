@@ -4,7 +4,7 @@
 
 use super::query::{Format, HistoryQuery};
 use crate::domain::item::CsvItems;
-use crate::domain::line::Entry;
+use crate::domain::line::{Entry, LineWriter};
 use crate::domain::state::Place;
 use crate::store::{Page, ReadError, Readers};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Walk {
 
 enum Writer {
     Csv { items: Box<CsvItems>, header_written: bool },
-    Ndjson,
+    Ndjson(Box<LineWriter>),
 }
 
 impl Walk {
@@ -48,7 +48,7 @@ impl Walk {
             Format::Csv => {
                 Writer::Csv { items: Box::new(CsvItems::new(query.raw)), header_written: false }
             }
-            Format::Json | Format::Ndjson => Writer::Ndjson,
+            Format::Json | Format::Ndjson => Writer::Ndjson(Box::new(LineWriter::new(&origin))),
         };
         let wanted = query.limit;
         Self {
@@ -119,10 +119,10 @@ impl Walk {
                 }
                 items.take()
             }
-            Writer::Ndjson => {
+            Writer::Ndjson(writer) => {
                 let mut lines = Vec::with_capacity(entries.len() * 900);
                 for entry in entries {
-                    entry.write_line(&self.origin, &mut lines);
+                    writer.write(entry, &mut lines);
                     lines.push(b'\n');
                 }
                 lines
