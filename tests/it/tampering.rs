@@ -207,3 +207,28 @@ fn bits_that_flip_on_disk_are_noticed_or_do_not_matter() {
     }
     assert!(noticed > 20, "{noticed}");
 }
+
+/// An entry is changed while the schema does not know of the index.
+#[test]
+fn an_index_that_does_not_say_what_its_table_says_is_named() {
+    let history = history();
+    for index in ["history_by_time", "history_by_host", "history_changes_by_time"] {
+        let folder = copy(history.path());
+        edit(
+            &database(folder.path()),
+            &format!(
+                "CREATE TEMP TABLE kept AS SELECT * FROM sqlite_schema WHERE name = '{index}'; \
+                 PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = '{index}'; \
+                 PRAGMA writable_schema = RESET; \
+                 UPDATE drift_history SET lag = lag + 1 WHERE seq = (SELECT max(seq) FROM drift_history \
+                 WHERE transition <> 0); \
+                 PRAGMA writable_schema = ON; INSERT INTO sqlite_schema SELECT * FROM kept; \
+                 PRAGMA writable_schema = RESET"
+            ),
+        );
+        let (code, said) = verify(folder.path(), &[]);
+        let names = |name: &str| said.contains(&format!("the index {name} does not say"));
+        assert!(code == 1 && names(index), "{index}: {code} {said}");
+        assert!(!names("history_imports"), "{said}");
+    }
+}
