@@ -142,7 +142,7 @@ pub const PLANTED: &[Planted] = &[
         name: "no-room-kept",
         says: "reports are taken until the disk is full to the last page",
         found_by: "disk-full",
-        because: &["/ready is not 503"],
+        because: &["that were to stay free", "does not get full", "/ready is not 503"],
         edits: &[("src/store/space.rs", "self.min_free > 0 && self", "self.min_free > u64::MAX - 1 && self")],
     },
     Planted {

@@ -13,6 +13,10 @@ use std::time::Duration;
 const CLIENTS: usize = 4;
 /// Half of the disks are filled to the last page, the others to where the server keeps some room.
 const NO_ROOM_KEPT: &[(&str, &str)] = &[("MIN_FREE_BYTES", "0")];
+/// What the server keeps free by itself.
+const KEPT_BYTES: u64 = 64 << 20;
+/// What it may take of that until it notices, a second later.
+const SLACK_BYTES: u64 = 32 << 20;
 /// Large enough for whatever room the server wants to keep free.
 const DISK_BYTES: u64 = 256 << 20;
 const GROWN: &str = "size=512m";
@@ -43,11 +47,16 @@ fn fill_up(run: &Run, ledger: &Ledger, round: usize) -> Result<(), Failure> {
     let mut server = Launch { settings, ..Launch::new(run, &folder) }.start()?;
     for_a_while(server.address, ledger, CLIENTS, &mut run.chance(), Duration::from_millis(200));
     let room = run.chance().below(1 << 20) as u64;
-    take_all_but(&disk.0, room)?;
+    take_all_but(&disk.0, if room_kept { KEPT_BYTES + room } else { room })?;
     let mut chance = run.chance();
     // The clients go on all the time: what was refused is sent again.
     during(server.address, ledger, CLIENTS, &mut chance, || {
         is_full(&server, ledger, room_kept)?;
+        let free = free_bytes(&disk.0)?;
+        ensure!(
+            !room_kept || free >= KEPT_BYTES - SLACK_BYTES,
+            "only {free} bytes are left of the {KEPT_BYTES} that were to stay free"
+        );
         if killed {
             server.kill();
             start_on_the_full_disk(run, &folder)?;
@@ -89,14 +98,17 @@ fn heals(ledger: &Ledger) -> Result<(), Failure> {
 
 /// Writes until only so much is left.
 fn take_all_but(disk: &Path, room: u64) -> Result<(), Failure> {
-    let free = crate::run::run_command(
-        std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(disk),
-    )?;
-    let free: u64 = free.lines().nth(1).unwrap_or_default().trim().parse()?;
-    let ballast = free.saturating_sub(room);
+    let ballast = free_bytes(disk)?.saturating_sub(room);
     let mut command = std::process::Command::new("fallocate");
     command.args(["-l", &ballast.to_string()]).arg(disk.join("ballast"));
     crate::run::run_command(&mut command).map(|_| ())
+}
+
+fn free_bytes(disk: &Path) -> Result<u64, Failure> {
+    let free = crate::run::run_command(
+        std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(disk),
+    )?;
+    Ok(free.lines().nth(1).unwrap_or_default().trim().parse()?)
 }
 
 /// It may serve or say why not; it must not hang.
