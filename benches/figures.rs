@@ -8,7 +8,7 @@
 
 mod support;
 
-use support::{data, export, history, ingest, review, scrape, server, size, start, status};
+use support::{data, export, history, ingest, proofs, review, scrape, server, size, start, status};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -35,6 +35,9 @@ fn main() {
     }
     if wanted("review") {
         review::run();
+    }
+    if wanted("proofs") {
+        proofs::run();
     }
     if wanted("scrape") {
         scrape::run();

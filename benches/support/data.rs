@@ -78,11 +78,9 @@ const QUARTER_STRETCHES: usize = 1000;
 
 fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     // A changed schema makes the kept ones useless.
-    let size = |file: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(file);
-        std::fs::metadata(path).unwrap().len()
-    };
-    let schema = size("V1__core.sql") + size("V2__courses.sql") + size("V3__pushes.sql");
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let files = std::fs::read_dir(migrations).unwrap();
+    let schema: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
     let path = folder().join(format!("{name}-{schema}.db"));
     if !path.exists() {
         eprintln!("filling the database {name} (once) …");

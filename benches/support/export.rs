@@ -52,12 +52,12 @@ pub fn run() {
 }
 
 /// The release binary beside this bench.
-fn server_binary() -> &'static str {
+pub fn server_binary() -> &'static str {
     env!("CARGO_BIN_EXE_gitops-status-server")
 }
 
 /// Runs a command into a file; seconds, and peak memory in MiB.
-fn timed(mut command: Command, output: &Path) -> (f64, f64) {
+pub fn timed(mut command: Command, output: &Path) -> (f64, f64) {
     let file = std::fs::File::create(output).unwrap();
     let started = Instant::now();
     let mut child = command.stdout(Stdio::from(file)).spawn().unwrap();

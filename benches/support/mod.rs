@@ -5,6 +5,7 @@ pub mod export;
 pub mod history;
 pub mod ingest;
 pub mod load;
+pub mod proofs;
 pub mod review;
 pub mod scrape;
 pub mod server;
