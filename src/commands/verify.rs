@@ -10,6 +10,7 @@ use super::{Failure, progress, unless_reader_left, wrong_argument};
 use crate::config::{DatabaseArgs, VerifyArgs};
 use crate::domain::checkpoint::{Checkpoint, PublicKeys};
 use crate::domain::receipt::{self, Receipt};
+use crate::domain::tree::Hash;
 use crate::store::{Dictionary, Fault, Hold, Location, Role, check_only, rebuild};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -86,31 +87,47 @@ impl Held {
         }
     }
 
-    /// Notes receipts that do not fit; `hash_of` knows the hash of an entry, if there is one.
-    fn check_receipts(
-        &self,
-        origin: &str,
-        report: &mut Report,
-        hash_of: impl Fn(u64) -> Option<[u8; 32]>,
-    ) {
-        let mut right = 0;
+    /// Compares receipts with what `found` knows of their entries.
+    fn check_receipts(&self, origin: &str, report: &mut Report, found: impl Fn(u64) -> Found) {
+        let (mut right, mut foreign, mut left_out) = (0, Vec::new(), Vec::new());
         for Receipt { origin: named, id, hash } in &self.receipts {
-            let what = match hash_of(*id) {
-                _ if named != origin => format!("a receipt of it is of another history, {named}"),
-                None => "a receipt of it was given out, but it is not there".to_owned(),
-                Some(found) if found != hash.0 => "it is not what its receipt says".to_owned(),
-                Some(_) => {
-                    right += 1;
-                    continue;
-                }
-            };
-            report.wrong(Fault { first: *id, last: *id, what });
+            let id = *id;
+            let mut wrong =
+                |what: &str| report.wrong(Fault { first: id, last: id, what: what.into() });
+            match found(id) {
+                _ if named != origin => foreign.push(named),
+                Found::LeftOut => left_out.push(id),
+                Found::Nothing => wrong("a receipt of it was given out, but it is not there"),
+                Found::Hash(found) if found != *hash => wrong("it is not what its receipt says"),
+                Found::Hash(_) => right += 1,
+            }
         }
+        let all = self.receipts.len();
         if right > 0 {
-            let all = self.receipts.len();
             report.right(format!("{right} of {all} receipts fit"));
         }
+        let (many, some) = (foreign.len(), left_out.len());
+        let foreign = foreign.first().map(|named| {
+            format!("{many} of {all} receipts are of another history, {named}: they say nothing of this one")
+        });
+        let left_out = left_out.iter().min().map(|first| {
+            format!("{some} of {all} receipts are of entries that the export leaves out, the first of them {first}")
+        });
+        for said in foreign.into_iter().chain(left_out) {
+            // Somebody who holds up receipts and learns of none shall not read that all is well.
+            if right == 0 { report.others.push(said) } else { report.notes.push(said) }
+        }
     }
+}
+
+/// What is known of an entry.
+enum Found {
+    /// Its leaf hash.
+    Hash(Hash),
+    /// That there is none.
+    Nothing,
+    /// Nothing, because the export is not about it.
+    LeftOut,
 }
 
 /// A public key, or a file with some.
@@ -133,15 +150,23 @@ fn read_file(path: &Path) -> Result<String, Failure> {
 }
 
 /// What was found.
-#[derive(Default)]
 struct Report {
+    /// What is not what was recorded, if anything is wrong with it: the history, or a file.
+    subject: String,
     right: Vec<String>,
     faults: Vec<Fault>,
     /// Wrong, but not the history itself.
     others: Vec<String>,
+    /// What could not be compared, and need not be.
+    notes: Vec<String>,
 }
 
 impl Report {
+    fn of(subject: String) -> Self {
+        let (right, faults, others, notes) = Default::default();
+        Self { subject, right, faults, others, notes }
+    }
+
     fn right(&mut self, what: String) {
         self.right.push(what);
     }
@@ -151,23 +176,25 @@ impl Report {
     }
 
     fn finish(mut self) -> Result<(), Failure> {
+        let notes = self.notes.iter().map(|note| format!("not compared: {note}"));
         if self.faults.is_empty() && self.others.is_empty() {
-            let text: String = self.right.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+            let lines = self.right.into_iter().chain(notes);
+            let text: String = lines.flat_map(|line| [line, "\n".to_owned()]).collect();
             return unless_reader_left(std::io::stdout().write_all(text.as_bytes()));
         }
         let mut text = String::new();
         self.faults.sort_by_key(|fault| (fault.first, fault.last));
         if let Some(first) = self.faults.first() {
-            let first = first.first;
-            let _ = write!(text, "the history is not what was recorded, first at entry {first}");
+            let (subject, first) = (&self.subject, first.first);
+            let _ = write!(text, "{subject} is not what was recorded, first at entry {first}");
             text += &listed(&self.faults);
         }
         if !self.others.is_empty() {
             let lead = if text.is_empty() { "" } else { "\n" };
             let _ = write!(text, "{lead}{}", self.others.join("\n"));
         }
-        for right in &self.right {
-            let _ = write!(text, "\n  right: {right}");
+        for said in self.right.iter().map(|right| format!("right: {right}")).chain(notes) {
+            let _ = write!(text, "\n  {said}");
         }
         Err(text.into())
     }

@@ -4,7 +4,7 @@
 use super::line::hex;
 use super::tree::{Frontier, Hash, Node, hash_from_hex};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -60,17 +60,29 @@ pub fn omitted(node: Node, hash: Hash) -> (u64, u64, String) {
     (node.first() + 1, node.leaves(), hex(&hash.0))
 }
 
-/// The root of the tree that some leaves (id and hash, sorted by id) and what is omitted make
-/// together. An error names the id at which they do not fit.
-pub fn root(
+/// The tree that some leaves (id and hash, sorted by id) and what is omitted make together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Together {
+    /// Its entries.
+    pub size: u64,
+    /// Its roots at the sizes that were asked for, where one can be told: not amid what is omitted.
+    pub roots: BTreeMap<u64, Hash>,
+}
+
+/// Puts leaves and what is omitted together; `sizes`: where the root is wanted. An error names the id at
+/// which they do not fit.
+pub fn together(
     leaves: impl Iterator<Item = (u64, Hash)>,
     omitted: &[(u64, u64, String)],
-) -> Result<(u64, Hash), u64> {
-    let mut tree = Frontier::default();
-    let mut kept = Vec::new();
+    sizes: &BTreeSet<u64>,
+) -> Result<Together, u64> {
+    let (mut tree, mut kept, mut roots) = (Frontier::default(), Vec::new(), BTreeMap::new());
     let mut leaves = leaves.peekable();
     let mut omitted = omitted.iter().peekable();
     loop {
+        if sizes.contains(&tree.size()) {
+            roots.insert(tree.size(), tree.root());
+        }
         let next = tree.size() + 1;
         if let Some((_, leaf)) = leaves.next_if(|(id, _)| *id == next) {
             tree.push(leaf, &mut kept);
@@ -79,7 +91,7 @@ pub fn root(
             let hash = hash_from_hex(hash).filter(|_| fits).ok_or(next)?;
             tree.push_subtree(count.trailing_zeros() as u8, hash, &mut kept);
         } else if leaves.peek().is_none() && omitted.peek().is_none() {
-            return Ok((tree.size(), tree.root()));
+            return Ok(Together { size: tree.size(), roots });
         } else {
             return Err(next);
         }
@@ -113,13 +125,15 @@ mod tests {
             };
             let mut left_out: Vec<_> = nodes.iter().map(hash).collect();
             let there = || chosen.iter().map(|n| (n + 1, leaf(*n)));
-            prop_assert_eq!(root(there(), &left_out), Ok((size, tree.root())));
+            let all = BTreeSet::from([size]);
+            let roots = BTreeMap::from([(size, tree.root())]);
+            prop_assert_eq!(together(there(), &left_out, &all), Ok(Together { size, roots }));
             let runs = runs(&chosen);
             prop_assert_eq!(runs.iter().map(|(a, b)| b - a + 1).sum::<u64>(), chosen.len() as u64);
             // Nothing can be said with one piece missing in the middle.
             if left_out.len() > 1 {
                 let gone = left_out.remove(0);
-                prop_assert_eq!(root(there(), &left_out), Err(gone.0));
+                prop_assert_eq!(together(there(), &left_out, &all), Err(gone.0));
             }
         }
     }
@@ -134,7 +148,7 @@ mod tests {
             (vec![(1, 1, "zz".into())], 1),
             (vec![(1, 2, hash.clone()), (2, 1, hash.clone())], 3),
         ] {
-            assert_eq!(root([].into_iter(), &pieces), Err(at), "{pieces:?}");
+            assert_eq!(together([].into_iter(), &pieces, &BTreeSet::new()), Err(at), "{pieces:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The database: its tree, its projections, and what others hold of it.
 
-use super::{Held, Report, listed};
+use super::{Found, Held, Report, listed};
 use crate::commands::Failure;
 use crate::commands::progress;
 use crate::commands::remembered::Remembered;
@@ -25,20 +25,13 @@ pub async fn check(args: &VerifyArgs, held: &Held) -> Result<Report, Failure> {
     let location = Location::parse(&args.database.database_url)?;
     check_only(&location).await?;
     let dictionary = Arc::new(Dictionary::default());
-    let mut report = Report::default();
+    let mut report = Report::of("the history".to_owned());
     let only_receipts = !held.receipts.is_empty() && held.checkpoints.is_empty();
     let (tree, refold) = (args.tree || !held.checkpoints.is_empty(), args.refold);
     let (tree, refold) =
         if tree || refold || only_receipts { (tree, refold) } else { (true, true) };
     if !(only_receipts || args.tree || args.refold) {
-        let found = check_file(&location).await?;
-        if found.is_empty() {
-            report.right("the file is sound".to_owned());
-        } else {
-            let what =
-                "the file is damaged; restore a backup, or see docs/operations.md".to_owned();
-            report.others.push(what + &listed(&found));
-        }
+        check_soundness(&location, &mut report).await?;
     }
     if tree {
         check_tree(&location, &dictionary, held, &mut report).await?;
@@ -50,6 +43,21 @@ pub async fn check(args: &VerifyArgs, held: &Held) -> Result<Report, Failure> {
         check_projections(&location, &dictionary, &mut report).await?;
     }
     Ok(report)
+}
+
+async fn check_soundness(location: &Location, report: &mut Report) -> Result<(), Failure> {
+    let found = match check_file(location).await {
+        Err(error) if error.is_damage() => vec![error.to_string()],
+        found => found?,
+    };
+    if found.is_empty() {
+        report.right("the file is sound".to_owned());
+    } else {
+        let path = location.path.display();
+        let what = format!("{path}: the file is damaged; see docs/operations.md");
+        report.others.push(what + &listed(&found));
+    }
+    Ok(())
 }
 
 async fn check_tree(
@@ -76,8 +84,8 @@ async fn check_tree(
     bar.finish();
     let Audit { origin, entries, root, .. } = &audited;
     let intact = audited.faults.is_empty();
-    report.right(format!("history {origin}: {entries} entries, root {}", hex(&root.0)));
     if intact {
+        report.right(format!("history {origin}: {entries} entries, root {}", hex(&root.0)));
         report.right("every entry is what was recorded".to_owned());
     }
     compare(&audited, &known, report);
@@ -92,11 +100,8 @@ fn compare(audited: &Audit, known: &[Known], report: &mut Report) {
         let Checkpoint { origin, size, root } = checkpoint;
         let mut fault = |first, last, what| report.wrong(Fault { first, last, what });
         if *origin != audited.origin {
-            fault(
-                1,
-                audited.entries.max(1),
-                format!("a checkpoint is of another history, {origin} ({from})"),
-            );
+            let (ours, what) = (&audited.origin, "a checkpoint is of another history");
+            report.others.push(format!("{what}, {origin} ({from}); this one is {ours}"));
         } else if *size > audited.entries {
             let what = format!("they are gone; a checkpoint of {size} entries knows them ({from})");
             fault(audited.entries + 1, *size, what);
@@ -130,7 +135,9 @@ async fn check_receipts(
             hashes.insert(receipt.id, hash);
         }
     }
-    held.check_receipts(&origin, report, |id| hashes.get(&id).map(|hash| hash.0));
+    held.check_receipts(&origin, report, |id| {
+        hashes.get(&id).map_or(Found::Nothing, |hash| Found::Hash(*hash))
+    });
     Ok(())
 }
 
@@ -156,9 +163,15 @@ async fn check_projections(
         report.right(format!("{entries} entries of {hosts} hosts: all projections are right"));
         return Ok(());
     }
+    // What is folded from an edited history is not made right by folding it anew.
+    let what_to_do = if report.faults.is_empty() {
+        "`gitops-status-server rebuild` writes them anew (stop the server first)"
+    } else {
+        "the history itself was changed, so do not rebuild them; see docs/operations.md"
+    };
+    let found = listed(&verdict.differences);
     report.others.push(format!(
-        "{entries} entries of {hosts} hosts: {differences} projections are not what the history says; `gitops-status-server rebuild` writes them anew (stop the server first){}",
-        listed(&verdict.differences)
+        "{entries} entries of {hosts} hosts: {differences} projections are not what the history says; {what_to_do}{found}"
     ));
     Ok(())
 }

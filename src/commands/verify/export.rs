@@ -1,11 +1,11 @@
 //! An export alone: a file of lines, a checkpoint, and the manifest where entries are left out.
 
-use super::{Held, Report, read_file};
+use super::{Found, Held, Report, read_file};
 use crate::commands::{Failure, wrong_argument};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::line::{hex, leaf_hash};
 use crate::domain::manifest::{self, Manifest};
-use crate::domain::tree::Hash;
+use crate::domain::tree::{Hash, hash_from_hex};
 use crate::store::Fault;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -35,6 +35,12 @@ pub fn check(file: &Path, manifest: Option<&Path>, held: &Held) -> Result<Report
     let manifest = read_manifest(file, manifest)?;
     let mut checkpoints = held.checkpoints.clone();
     if let Some((path, manifest)) = &manifest {
+        if held.keys.is_none() {
+            let path = path.display();
+            return Err(wrong_argument(format!(
+                "--export needs --key, from elsewhere than {path}: anybody can have signed that"
+            )));
+        }
         let checkpoint = Checkpoint::read(&manifest.checkpoint, held.keys.as_ref());
         let checkpoint = checkpoint.map_err(|error| format!("{}: {error}", path.display()))?;
         checkpoints.push((path.clone(), checkpoint));
@@ -44,72 +50,118 @@ pub fn check(file: &Path, manifest: Option<&Path>, held: &Held) -> Result<Report
             "--export needs --checkpoint FILE, or the manifest of `export --proof` beside it";
         return Err(wrong_argument(problem.to_owned()));
     }
-    let mut report = Report::default();
-    let lines = Lines::read(file)?;
-    let count = lines.leaves.len();
-    report.faults.extend(lines.faults);
     let name = file.display();
-    let Some(origin) = lines.origin.or_else(|| manifest.as_ref().map(|m| m.1.origin.clone()))
-    else {
-        return Err(format!("{name}: no lines are in it").into());
+    let lines = Lines::read(file)?;
+    let Some(origin) = &lines.origin else {
+        return Err(format!("{name}: no lines are in it, so nothing can be shown").into());
     };
+    let mut report = Report::of(name.to_string());
+    let count = lines.leaves.len();
     report.right(format!("{name}: {count} lines of the history {origin}"));
     let mut omitted = &[][..];
     if let Some((path, manifest)) = &manifest {
         omitted = &manifest.omitted;
-        if manifest.sha256 != lines.sha256 {
-            let path = path.display();
-            report.others.push(format!("{name}: it is not the file that {path} is about"));
-        }
+        lines.compare_with(manifest, path, &mut report);
     }
-    for (path, checkpoint) in &checkpoints {
-        let tree = Tree { leaves: &lines.leaves, omitted, origin: &origin };
-        tree.compare(path, checkpoint, held, &mut report);
-    }
-    held.check_receipts(&origin, &mut report, |id| lines.leaves.get(&id).map(|hash| hash.0));
+    compare(&checkpoints, &lines, omitted, held, &mut report);
+    held.check_receipts(origin, &mut report, |id| find(id, &lines, omitted));
+    report.faults.extend(lines.faults);
     Ok(report)
 }
 
-/// What an export holds and what it leaves out.
-struct Tree<'a> {
-    leaves: &'a BTreeMap<u64, Hash>,
-    omitted: &'a [(u64, u64, String)],
-    origin: &'a str,
+/// Compares what the export holds and leaves out with checkpoints.
+fn compare(
+    checkpoints: &[(PathBuf, Checkpoint)],
+    lines: &Lines,
+    omitted: &[(u64, u64, String)],
+    held: &Held,
+    report: &mut Report,
+) {
+    let sizes = checkpoints.iter().map(|(_, checkpoint)| checkpoint.size).collect();
+    let leaves = lines.leaves.iter().map(|(id, hash)| (*id, *hash));
+    let together = match manifest::together(leaves, omitted, &sizes) {
+        Ok(together) => together,
+        Err(at) => {
+            let what =
+                "it is neither in the file nor accounted for, or what is left out does not fit";
+            report.wrong(Fault { first: at, last: at, what: what.to_owned() });
+            return;
+        }
+    };
+    let (end, mut covered) = (together.size, None);
+    for (path, Checkpoint { origin, size, root }) in checkpoints {
+        let (path, size) = (path.display(), *size);
+        if Some(&**origin) != lines.origin.as_deref() {
+            report.others.push(format!("{path} is of another history, {origin}"));
+        } else if size > end {
+            let what = format!("they are missing; {path} covers {size} entries");
+            report.wrong(Fault { first: end + 1, last: size, what });
+        } else if let Some(found) = together.roots.get(&size) {
+            if found == root {
+                let signed = held.signatures();
+                report.right(format!(
+                    "they are what was recorded: root {} of {size} entries ({path}, {signed})",
+                    hex(&root.0)
+                ));
+                covered = covered.max(Some(size));
+            } else {
+                let what = format!(
+                    "one of them, or what the manifest says of those left out, is not what {path} covers"
+                );
+                report.wrong(Fault { first: 1, last: size, what });
+            }
+        } else {
+            report.notes.push(format!("{path} ends amid what is left out; GET /proof?from_size={size} shows whether the history continues it"));
+        }
+    }
+    let newest = lines.leaves.keys().next_back().copied().unwrap_or(0);
+    let covered = covered.unwrap_or(0);
+    if report.faults.is_empty() && report.others.is_empty() && newest > covered {
+        let first = lines.leaves.range(covered + 1..).next().map_or(newest, |(id, _)| *id);
+        report.others.push(format!("entries from {first} on cannot be checked: the newest checkpoint that fits covers {covered}; take a newer one"));
+    }
 }
 
-impl Tree<'_> {
-    fn compare(&self, path: &Path, checkpoint: &Checkpoint, held: &Held, report: &mut Report) {
-        let (path, size) = (path.display(), checkpoint.size);
-        let mut wrong = |first: u64, last, what| report.wrong(Fault { first, last, what });
-        if *checkpoint.origin != *self.origin {
-            wrong(1, size.max(1), format!("{path} is of another history, {}", checkpoint.origin));
-            return;
-        }
-        if let Some((beyond, _)) = self.leaves.range(size + 1..).next() {
-            let what = format!("{path} covers {size} entries; take a newer checkpoint");
-            wrong(*beyond, u64::MAX, what);
-            return;
-        }
-        let leaves = self.leaves.iter().map(|(id, hash)| (*id, *hash));
-        match manifest::root(leaves, self.omitted) {
-            Err(at) => wrong(at, at, "it is neither in the file nor accounted for".to_owned()),
-            Ok((found, _)) if found != size => {
-                wrong(found + 1, size, format!("they are missing; {path} covers {size} entries"));
-            }
-            Ok((_, root)) if root != checkpoint.root => {
-                wrong(1, size, format!("one of them is not what {path} covers"));
-            }
-            Ok((_, root)) => {
-                let (root, signed) = (hex(&root.0), held.signatures());
-                report.right(format!(
-                    "they are what was recorded: root {root} of {size} entries ({path}, {signed})"
-                ));
-            }
-        }
+/// What the export knows of an entry.
+fn find(id: u64, lines: &Lines, omitted: &[(u64, u64, String)]) -> Found {
+    if let Some(hash) = lines.leaves.get(&id) {
+        return Found::Hash(*hash);
+    }
+    let holds = |(first, count, _): &&(u64, u64, String)| id >= *first && id - first < *count;
+    match omitted.iter().find(holds) {
+        None => Found::Nothing,
+        // Of one entry alone the manifest has the leaf.
+        Some((_, 1, hash)) => hash_from_hex(hash).map_or(Found::LeftOut, Found::Hash),
+        Some(_) => Found::LeftOut,
     }
 }
 
 impl Lines {
+    /// What the manifest says of the file itself, and of what it does not show.
+    fn compare_with(&self, manifest: &Manifest, path: &Path, report: &mut Report) {
+        let ids: Vec<u64> = self.leaves.keys().copied().collect();
+        let same = manifest.sha256 == self.sha256
+            && manifest.lines == ids.len() as u64
+            && manifest.ids == manifest::runs(&ids)
+            && Some(&manifest.origin) == self.origin.as_ref();
+        if !same {
+            let path = path.display();
+            report.others.push(format!("it is not the file that {path} is about, byte for byte"));
+        }
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return };
+        let between = last - first + 1 - ids.len() as u64;
+        let filter = manifest.filter.iter();
+        let filter: Vec<String> = filter
+            .flat_map(|(name, values)| values.iter().map(move |v| format!("{name}={v}")))
+            .collect();
+        let filter = if filter.is_empty() { "none".to_owned() } else { filter.join(" ") };
+        report.right(if between == 0 {
+            format!("ids {first} to {last}: nothing between them is left out")
+        } else {
+            format!("ids {first} to {last}: {between} between them are left out, by the filter {filter} as the exporting side says; what those say, only they show")
+        });
+    }
+
     fn read(path: &Path) -> Result<Self, Failure> {
         let named = |error: std::io::Error| format!("{}: {error}", path.display());
         let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(named)?);
