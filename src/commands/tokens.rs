@@ -93,6 +93,10 @@ impl Watch {
 /// Reads it, but no more of it than it may have.
 fn read(path: &Path) -> Found {
     let mut bytes = Vec::new();
+    // A pipe would be waited for, for ever.
+    if !std::fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
+        return Err("is not a file".into());
+    }
     let file = File::open(path).map_err(|error| error.to_string())?;
     let read = file.take(FILE_MAX_BYTES as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| error.to_string())?;

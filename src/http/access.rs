@@ -16,8 +16,8 @@ use actix_web::{HttpMessage, HttpRequest, ResponseError, web};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// The scheme of `Authorization`, and the blank behind it.
-const BEARER: &[u8] = b"Bearer ";
+/// The scheme of `Authorization`.
+const BEARER: &[u8] = b"Bearer";
 /// The header for clients that cannot send `Authorization`.
 pub const API_KEY: &str = "X-Api-Key";
 
@@ -140,32 +140,38 @@ fn judge(needs: Needs, request: &ServiceRequest, app: &AppState) -> Result<(), P
         }
         Err((denial, caller)) => {
             let token = caller.as_ref().and_then(Caller::name);
-            note(app, denial, token, request.path());
+            note(app, denial, token, request.match_pattern().as_deref());
             Err(token.map_or_else(Problem::unauthorized, |name| Problem::lacks_scope(name, scope)))
         }
     }
 }
 
 /// Counts a refusal, and says why in the log, which the client is not told.
-fn note(app: &AppState, denial: Denial, token: Option<&str>, path: &str) {
+/// Names the route, not the path: clients put into it what they like.
+fn note(app: &AppState, denial: Denial, token: Option<&str>, route: Option<&str>) {
     app.meters.denied(denial);
-    tracing::debug!(reason = denial.word(), token, path, "not admitted");
+    tracing::debug!(reason = denial.word(), token, route, "not admitted");
 }
 
 /// The distinct tokens that a request presents. Other schemes of `Authorization` are somebody else's.
 fn presented(headers: &HeaderMap) -> Vec<&str> {
     let bearer = headers.get_all(header::AUTHORIZATION).filter_map(|value| {
         let (scheme, token) = value.as_bytes().split_at_checked(BEARER.len())?;
-        scheme.eq_ignore_ascii_case(BEARER).then_some(token)
+        let follows = token.first().is_none_or(|byte| *byte == b' ');
+        (scheme.eq_ignore_ascii_case(BEARER) && follows).then_some(token)
     });
     let key = headers.get_all(API_KEY).map(HeaderValue::as_bytes);
     let mut tokens = Vec::new();
     for token in bearer.chain(key) {
         // What is no text is a token, too: nobody's.
         let token = std::str::from_utf8(token).unwrap_or("\u{fffd}").trim();
-        if !token.is_empty() && !tokens.contains(&token) {
+        if !tokens.contains(&token) {
             tokens.push(token);
         }
+    }
+    // Whoever sends an empty one alone meant to have one: a variable that is not set.
+    if tokens.len() > 1 {
+        tokens.retain(|token| !token.is_empty());
     }
     tokens
 }
@@ -196,7 +202,7 @@ pub fn may_report_for(
     let denial = |(at, group): (usize, &&str)| Some((at, caller.may_report_for(group).err()?));
     let denied: Vec<(usize, Denial)> = groups.iter().enumerate().filter_map(denial).collect();
     let Some((_, first)) = denied.first() else { return Ok(()) };
-    note(app, *first, caller.name(), request.path());
+    note(app, *first, caller.name(), request.match_pattern().as_deref());
     let places: Vec<usize> = denied.iter().map(|(at, _)| *at).collect();
     let Some(name) = caller.name() else { return Err((Problem::unauthorized(), places)) };
     let refused: Vec<(Option<usize>, &str)> =

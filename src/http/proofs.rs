@@ -114,7 +114,9 @@ pub async fn inclusion(
     let mut params = Params::of(&request)?;
     params.only(&["size"]);
     let id = match segments(&request)?.as_slice() {
-        [_, id] => id.parse::<u64>().ok().filter(|id| (1..=newest).contains(id)),
+        [_, id] if !id.starts_with('+') => {
+            id.parse::<u64>().ok().filter(|id| (1..=newest).contains(id))
+        }
         _ => None,
     };
     let id = id.ok_or_else(Problem::no_such_entry)?;

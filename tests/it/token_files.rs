@@ -83,6 +83,24 @@ fn a_changed_file_is_in_force_without_a_restart() {
     assert!(file_is_valid(&server));
 }
 
+/// Reading a pipe would wait for ever, and so would the end of the server.
+#[test]
+fn a_pipe_in_the_files_place_is_refused_and_holds_up_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.toml");
+    std::fs::write(&file, entry("first", &["read"], "")).unwrap();
+    let mut server = Process::with(folder.path(), &[("TOKENS_FILE", file.to_str().unwrap())]);
+    assert_eq!(status(&server, "first"), 200);
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    // Long enough to be looked at.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, entry("second", &["read"], "")).unwrap();
+    until("the new file is in force", || status(&server, "second") == 200);
+    assert!(server.stop().success());
+}
+
 #[test]
 fn a_secret_of_kubernetes_is_followed_through_its_links() {
     let file = File::new("");
