@@ -6,6 +6,9 @@
 ALTER TABLE head ADD COLUMN tree_size INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE head ADD COLUMN frontier TEXT NOT NULL DEFAULT '';
 
+-- 1 as soon as checkpoints have been signed: from then on the key must be there.
+ALTER TABLE head ADD COLUMN signed INTEGER NOT NULL DEFAULT 0;
+
 -- Every complete subtree of 256, 65,536 … leaves (level 8, 16 …). With the lines, which give all
 -- hashes below, they are enough for every proof.
 CREATE TABLE subtree (

@@ -100,6 +100,8 @@ def checkpoint(name, note, keys):
                 if not signed(key[1:], text.encode(), signature[4:]):
                     raise Wrong(f"{name}: it was changed, or not signed by the key whose name it bears")
                 origin, size, root = text.split("\n")[:3]
+                if origin != key_name:
+                    raise Wrong(f"{name}: it is of another history than the key that signed it")
                 return origin, int(size), base64.b64decode(root, validate=True)
     raise Wrong(f"{name}: no signature on it is by the key that was given")
 
@@ -152,15 +154,17 @@ def root_of(pieces, size):
 def check_receipts(name, origin, leaves):
     """How many receipts of a log fit; those of entries that are not there are not looked at."""
     with open(name, encoding="utf-8", errors="replace") as log:
-        texts = [line.split("gitops-status receipt ")[1].split()[:3] for line in log if "gitops-status receipt " in line]
+        texts = [text.split()[:3] for line in log for text in line.split("gitops-status receipt ")[1:]]
     held = [(int(id), bytes.fromhex(digest)) for of, id, digest in texts if of == origin]
+    if len(held) < len(texts):
+        raise Unclear(f"{name}: {len(texts) - len(held)} of {len(texts)} receipts are of another history")
     known = [(id, digest) for id, digest in held if id in leaves]
     for id, digest in known:
         if leaves[id] != digest:
             raise Wrong(f"entry {id} is not what its receipt in {name} says")
     if not known:
         raise Unclear(f"{name}: {len(texts)} receipts, and none of an entry that is in the file")
-    return f"{len(known)} of {len(texts)} receipts fit, the others are of entries that are not in the file"
+    return f"{len(known)} of {len(texts)} receipts fit, the others are of entries that are left out, or newer"
 
 
 def check(options):

@@ -1,7 +1,7 @@
 //! `backup FILE`: a copy of the database that has been looked through before it gets its name.
 
 use super::verify::listed;
-use super::{Failure, progress, unless_reader_left};
+use super::{Failure, keys, outputs, progress, unless_reader_left};
 use crate::config::BackupArgs;
 use crate::store::{
     CopyError, Findings, Location, beside, check_only, check_whole, copy_to, folder_of, free_bytes,
@@ -10,7 +10,7 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -35,10 +35,12 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
     let copy = Location { path: part.clone() };
     let findings = check_whole(&copy, &|done, total| bar.show(done, total)).await;
     bar.finish();
+    // It may be evidence: an older one is not replaced.
+    let unverified = || outputs::unused(&beside(&args.file, ".unverified"));
     let (findings, name) = match findings {
         Ok(findings) if findings.are_good() => (Ok(findings), args.file.clone()),
-        Ok(findings) => (Err(what_is_wrong(&findings)), beside(&args.file, ".unverified")),
-        Err(error) => (Err(Some(error.to_string())), beside(&args.file, ".unverified")),
+        Ok(findings) => (Err(what_is_wrong(&findings)), unverified()),
+        Err(error) => (Err(Some(error.to_string())), unverified()),
     };
     std::fs::rename(&part, &name).map_err(named)?;
     File::open(folder_of(&name)).and_then(|folder| folder.sync_all()).map_err(named)?;
@@ -54,14 +56,11 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
 /// Refuses a target that must not be replaced.
 fn check_target(location: &Location, args: &BackupArgs) -> Result<(), Failure> {
     let file = args.file.display();
-    let place = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
-    match place(&args.file) {
+    outputs::check(location, Some(&keys::path(&args.key, location)), &args.file)?;
+    match std::fs::metadata(&args.file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(format!("{file}: {error}").into()),
-        Ok(there) if place(&location.path).is_ok_and(|database| database == there) => {
-            Err(format!("{file}: this is the database itself").into())
-        }
-        Ok(_) if std::fs::metadata(&args.file)?.is_dir() => {
+        Ok(there) if there.is_dir() => {
             Err(format!("{file}: this is a folder; name a file in it").into())
         }
         Ok(_) if !args.force => {
@@ -75,11 +74,9 @@ fn check_target(location: &Location, args: &BackupArgs) -> Result<(), Failure> {
 /// there is thrown away, one that is being made is not.
 fn take(part: &Path) -> Result<File, Failure> {
     let named = |error: std::io::Error| format!("{}: {error}", part.display());
-    let mut options = File::options();
-    // Whoever may read the history decides who may read its copies.
-    options.create(true).truncate(false).write(true).mode(0o600);
     loop {
-        let file = options.open(part).map_err(named)?;
+        // Whoever may read the history decides who may read its copies.
+        let file = outputs::open_part(part, 0o600)?;
         if file.try_lock().is_err() {
             return Err(format!("{}: another backup is writing it", part.display()).into());
         }
@@ -122,6 +119,11 @@ async fn copy(location: &Location, part: &Path, min_free: u64) -> Result<(), Fai
             "{}: given up, because less than {} were left on the disk (MIN_FREE_BYTES)",
             part.display(),
             HumanBytes(min_free)
+        )
+        .into()),
+        Err(CopyError::Failed(error)) if error.is_corrupt() => Err(format!(
+            "{}: the file is damaged, and SQLite cannot copy it ({error}); stop the server, and copy it and its -wal as they are",
+            location.path.display()
         )
         .into()),
         Err(error) => Err(format!("{}: {error}", part.display()).into()),

@@ -2,7 +2,7 @@
 
 mod proof;
 
-use super::{Failure, keys, system_clock};
+use super::{Failure, keys, outputs, system_clock};
 use crate::board::Board;
 use crate::config::{ExportArgs, ExportFormat};
 use crate::domain::checkpoint::Checkpoint;
@@ -11,7 +11,6 @@ use crate::http::history::{HistoryQuery, Walk, hosts_filter};
 use crate::store::{Dictionary, Location, Readers, Writer, check_only};
 use indicatif::{ProgressBar, ProgressStyle};
 use proof::LinesSeen;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +19,9 @@ use std::sync::Arc;
 pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database.database_url)?;
     check_only(&location).await?;
+    if let Some(file) = &args.output {
+        outputs::check(&location, Some(&keys::path(&args.key, &location)), file)?;
+    }
     let dictionary = Arc::new(Dictionary::default());
     let loaded = Writer::look(&location, &dictionary).await?;
     let board = Board::default();
@@ -80,7 +82,9 @@ async fn to_file(
     part.push(".part");
     let part = PathBuf::from(part);
     let named = |error: std::io::Error| format!("{}: {error}", part.display());
-    let mut file = BufWriter::new(File::create(&part).map_err(named)?);
+    let file = outputs::open_part(&part, 0o666)?;
+    file.set_len(0).map_err(named)?;
+    let mut file = BufWriter::new(file);
     let bar = progress(expected);
     while let Some(chunk) = walk.next_chunk().await? {
         file.write_all(&chunk).map_err(named)?;

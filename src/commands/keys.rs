@@ -53,7 +53,12 @@ pub fn load_or_create(path: &Path, origin: &str, fresh: bool) -> Result<SigningK
 /// The keys in a file that must be there.
 pub fn load(path: &Path, origin: &str) -> Result<SigningKeys, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        format!("{}: {error}; SIGNING_KEY_FILE names the key of this history", path.display())
+        let what_to_do = match error.kind() {
+            ErrorKind::NotFound => "; if it is lost: `key rotate --lost`",
+            _ => "",
+        };
+        let path = path.display();
+        format!("{path}: {error}; SIGNING_KEY_FILE names the key of this history{what_to_do}")
     })?;
     parse(path, &text, origin)
 }
@@ -92,8 +97,13 @@ pub fn replace(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
+    // What an interrupted run has left, or somebody else has made.
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&fresh)?;
+    let mut file = options.write(true).create_new(true).mode(mode).open(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&fresh, path)?;

@@ -9,6 +9,7 @@ pub mod import;
 pub mod keys;
 pub mod log;
 pub mod openapi;
+mod outputs;
 mod progress;
 mod remembered;
 pub mod restore;

@@ -37,6 +37,8 @@ pub struct Block {
 pub enum RememberError {
     #[error("{path}: {cause}")]
     Io { path: PathBuf, cause: std::io::Error },
+    #[error("{path}: it is not as the server writes it; if you know why, move the file away")]
+    Damaged { path: PathBuf },
     #[error("{path}: block {block}: {cause}; if you know why, move the file away")]
     Block { path: PathBuf, block: usize, cause: CheckpointError },
 }
@@ -46,7 +48,9 @@ impl Remembered {
     pub fn read(path: PathBuf) -> Result<Self, RememberError> {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Self { path, known: vec![] });
+            }
             Err(cause) => return Err(RememberError::Io { path, cause }),
         };
         let mut known = Vec::new();
@@ -57,6 +61,11 @@ impl Remembered {
             let time = time.ok_or_else(|| damaged(CheckpointError::Malformed))?;
             let checkpoint = Checkpoint::read(note, None).map_err(damaged)?;
             known.push(Block { time, note: note.to_owned(), checkpoint });
+        }
+        let rises = |blocks: &[Block]| blocks[0].checkpoint.size <= blocks[1].checkpoint.size;
+        // It is replaced whole, and never without a block.
+        if !text.starts_with("# ") || !known.windows(2).all(rises) {
+            return Err(RememberError::Damaged { path });
         }
         Ok(Self { path, known })
     }

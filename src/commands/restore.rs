@@ -5,16 +5,17 @@
 
 use super::backup::{contents, what_is_wrong};
 use super::remembered::Remembered;
-use super::{Failure, bring_up_to_date, progress, system_clock, unless_reader_left};
+use super::{Failure, bring_up_to_date, keys, outputs, progress, system_clock, unless_reader_left};
 use crate::config::RestoreArgs;
+use crate::domain::checkpoint::Checkpoint;
 use crate::store::{
-    Dictionary, Findings, Head, Hold, Location, OpenError, RESTORING, Role, beside, check_only,
-    check_whole, create_or_check, folder_of, give_to_owner_of, let_go,
+    Dictionary, Findings, Head, Hold, Location, OpenError, RESTORING, Role, TreeHead, beside,
+    check_only, check_whole, close_to_others, create_or_check, folder_of, give_to_owner_of, let_go,
+    tree_head_of,
 };
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes copied between two looks at the bar.
@@ -23,8 +24,11 @@ const CHUNK: usize = 1 << 20;
 /// Copies, brings up to date, verifies, and only then replaces.
 pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database.database_url)?;
-    let (path, file) = (&location.path, &args.file);
-    let size = check_source(file, path)?;
+    let path = &location.path;
+    // A link's log lies beside the file that it leads to.
+    let source = std::fs::canonicalize(&args.file);
+    let file = &source.map_err(|error| format!("{}: {error}", args.file.display()))?;
+    let size = check_source(file, &location)?;
     let hold = Hold::take(&location, Role::Restore).await?;
     let there = [path.clone(), beside(path, "-wal")];
     if let Some(there) = there.iter().find(|path| path.exists()).filter(|_| !args.replace) {
@@ -45,6 +49,7 @@ pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
         }
     };
     keep_owner(path, &half.path)?;
+    let unnoticed = remember_end(&location, &findings, &args).await.err();
     let replaced = match put_aside(&location).await {
         Ok(replaced) => replaced,
         Err(failure) => {
@@ -58,19 +63,48 @@ pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
     let named = |error: std::io::Error| format!("{}: {error}", path.display());
     std::fs::rename(&half.path, path).map_err(named)?;
     File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(named)?;
-    tell(&location, &findings, replaced)
+    tell(&location, &findings, replaced, unnoticed)
+}
+
+/// Remembers how far the database came that is replaced, if it came further than the backup: the server
+/// itself does so once a minute, and may have died since. Nothing can be remembered of a wreck.
+async fn remember_end(
+    location: &Location,
+    findings: &Findings,
+    args: &RestoreArgs,
+) -> Result<(), Failure> {
+    let Some(new) = findings.head.as_ref() else { return Ok(()) };
+    if !location.path.exists() || check_only(location).await.is_err() {
+        return Ok(());
+    }
+    let TreeHead { origin, tree, .. } = tree_head_of(location).await?;
+    if *origin != *new.origin || tree.size() <= new.entries {
+        return Ok(());
+    }
+    let keys = keys::load(&keys::path(&args.key, location), &origin)?;
+    let checkpoint = Checkpoint { origin, size: tree.size(), root: tree.root() };
+    let mut remembered = Remembered::read(location.remembered())?;
+    remembered.add(checkpoint, &keys, system_clock()()).await?;
+    give_to_owner_of(&location.path, &location.remembered());
+    Ok(())
 }
 
 /// The bytes of a backup that may be restored here.
-fn check_source(file: &Path, path: &Path) -> Result<u64, Failure> {
+fn check_source(file: &Path, location: &Location) -> Result<u64, Failure> {
     let named = |error: std::io::Error| format!("{}: {error}", file.display());
-    let found = std::fs::metadata(file).map_err(named)?;
+    let (found, found_at) = (std::fs::metadata(file).map_err(named)?, file);
     if !found.is_file() || found.len() == 0 {
         return Err(format!("{}: no backup, but a folder or empty", file.display()).into());
     }
-    let same = |there: std::fs::Metadata| (there.dev(), there.ino()) == (found.dev(), found.ino());
-    if std::fs::metadata(path).is_ok_and(same) {
-        return Err(format!("{}: this is the database itself", file.display()).into());
+    let file = file.display();
+    if outputs::is_same(&location.path, found_at) {
+        return Err(format!("{file}: this is the database itself").into());
+    }
+    if outputs::is_same(&location.beside(RESTORING), found_at) {
+        return Err(format!(
+            "{file}: this is what an interrupted restore has left; restore the backup itself"
+        )
+        .into());
     }
     Ok(found.len())
 }
@@ -127,13 +161,13 @@ fn copy(from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
 /// The server must be able to write what an administrator has restored: owner and rights are those of
 /// the old database, or the owner of the folder.
 fn keep_owner(path: &Path, half: &Path) -> Result<(), Failure> {
-    match std::fs::metadata(path) {
-        Ok(old) => {
-            let set = std::fs::set_permissions(half, old.permissions());
-            set.map_err(|error| format!("{}: {error}", half.display()))?;
-            give_to_owner_of(path, half);
-        }
-        Err(_) => give_to_owner_of(folder_of(path), half),
+    let named = |error: std::io::Error| format!("{}: {error}", half.display());
+    if let Ok(old) = std::fs::metadata(path) {
+        std::fs::set_permissions(half, old.permissions()).map_err(named)?;
+        give_to_owner_of(path, half);
+    } else {
+        close_to_others(half).map_err(named)?;
+        give_to_owner_of(folder_of(path), half);
     }
     Ok(())
 }
@@ -159,7 +193,7 @@ async fn put_aside(location: &Location) -> Result<Option<(PathBuf, Option<Head>)
     };
     let time = system_clock()().to_string().replace([':', '-'], "");
     let time = time.split(['.', 'Z']).next().unwrap_or_default();
-    let aside = beside(path, &format!(".replaced-{time}Z"));
+    let aside = outputs::unused(&beside(path, &format!(".replaced-{time}Z")));
     for suffix in ["", "-wal", "-shm"] {
         let (from, to) = (beside(path, suffix), beside(&aside, suffix));
         match std::fs::rename(&from, &to) {
@@ -182,6 +216,7 @@ fn tell(
     location: &Location,
     findings: &Findings,
     replaced: Option<(PathBuf, Option<Head>)>,
+    unnoticed: Option<Failure>,
 ) -> Result<(), Failure> {
     let mut text = format!("{}: restored, {}\n", location.path.display(), contents(findings));
     if let Some((aside, old)) = replaced {
@@ -210,6 +245,12 @@ fn tell(
         let _ = writeln!(
             text,
             "the server remembers {size} entries and will not start with this, unless `gitops-status-server accept-rollback` says that it is right"
+        );
+    }
+    if let Some(failure) = unnoticed {
+        let _ = writeln!(
+            text,
+            "how far the replaced database came could not be remembered ({failure}): the server may start without asking for `accept-rollback`"
         );
     }
     unless_reader_left(std::io::stdout().write_all(text.as_bytes()))

@@ -1,12 +1,12 @@
 //! What the server knows of its own past when it starts, and what it leaves behind for the next start.
 
 use super::remembered::Remembered;
-use super::{Database, Failure, keys, system_clock};
+use super::{Database, Failure, keys, outputs, system_clock};
 use crate::config::{DatabaseArgs, KeyArgs};
 use crate::domain::checkpoint::{Checkpoint, SigningKeys};
 use crate::domain::tree::Question;
 use crate::recorder::Clock;
-use crate::store::{Hold, Location, Readers, Role};
+use crate::store::{Hold, Location, Readers, Role, note_signed};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub struct Trust {
     remembered: Remembered,
     readers: Arc<Readers>,
     clock: Clock,
+    /// Whether the history could be compared with what is remembered. If not, nothing newer is
+    /// remembered: it would hide what has not been compared.
+    comparable: bool,
 }
 
 impl Trust {
@@ -33,18 +36,26 @@ impl Trust {
         let remembered = Remembered::read(location.remembered())?;
         let origin = database.recorder.origin();
         let readers = database.readers.clone();
-        if let Some(newest) = remembered.newest() {
-            compare(&readers, newest, location).await?;
-        }
-        let fresh = remembered.known().is_empty();
+        let comparable = match remembered.newest() {
+            Some(newest) => compare(&readers, newest, location).await?,
+            None => true,
+        };
+        let signed = readers.tree_head().await?.signed;
+        let fresh = remembered.known().is_empty() && !signed;
         let keys = keys::load_or_create(&keys::path(key, location), origin, fresh)?;
-        let mut trust = Self { keys: Arc::new(keys), remembered, readers, clock };
+        if !signed {
+            note_signed(location).await?;
+        }
+        let mut trust = Self { keys: Arc::new(keys), remembered, readers, clock, comparable };
         trust.remember().await?;
         Ok(trust)
     }
 
     /// Remembers the newest checkpoint.
     pub async fn remember(&mut self) -> Result<(), Failure> {
+        if !self.comparable {
+            return Ok(());
+        }
         let head = self.readers.tree_head().await?;
         let (size, root) = (head.tree.size(), head.tree.root());
         let checkpoint = Checkpoint { origin: head.origin, size, root };
@@ -63,12 +74,13 @@ impl Trust {
     }
 }
 
-/// Whether the history goes on where a remembered checkpoint was.
+/// An error if the history does not go on where a remembered checkpoint was; `false` if that cannot be
+/// told because an entry is damaged.
 async fn compare(
     readers: &Readers,
     newest: &Checkpoint,
     location: &Location,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let head = readers.tree_head().await?;
     let (path, size) = (location.path.display(), head.tree.size());
     let file = location.remembered();
@@ -89,15 +101,16 @@ async fn compare(
         head.tree.root()
     } else {
         // The part of it that is not kept is hashed anew, which a damaged entry would falsify.
+        let unlike = "whether the history goes on where it was cannot be told, and no newer checkpoint is remembered; run `verify`";
         match readers.damaged(&head.origin, then).await {
             Ok(None) => {}
             Ok(Some(id)) => {
-                tracing::error!(id, "an entry is not what was recorded under its id; run `verify`");
-                return Ok(());
+                tracing::error!(id, "an entry is not what was recorded under its id: {unlike}");
+                return Ok(false);
             }
             Err(error) => {
-                tracing::error!(%error, "the newest entries cannot be read; run `verify`");
-                return Ok(());
+                tracing::error!(%error, "the newest entries cannot be read: {unlike}");
+                return Ok(false);
             }
         }
         readers.prove(&head.origin, Question::Root(then)).await?[0]
@@ -105,7 +118,7 @@ async fn compare(
     if root != newest.root {
         return Err(format!("{path}: the first {then} entries are not those that were there; run `gitops-status-server verify`, which names the first; then {what_to_do}").into());
     }
-    Ok(())
+    Ok(true)
 }
 
 /// `accept-rollback`: puts the remembered checkpoints aside, so that the server starts with the history
@@ -120,7 +133,7 @@ pub async fn run_accept_rollback(args: DatabaseArgs) -> Result<(), Failure> {
         );
     };
     let time = system_clock()().calendar().format("%Y%m%dT%H%M%SZ");
-    let aside = location.beside(&format!(".checkpoints.until-{time}"));
+    let aside = outputs::unused(&location.beside(&format!(".checkpoints.until-{time}")));
     std::fs::rename(location.remembered(), &aside)?;
     eprintln!(
         "{}: kept. Receipts and checkpoints of the {} entries it knew may contradict the history from now on; keep this file to show why",

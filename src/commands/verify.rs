@@ -113,10 +113,9 @@ impl Held {
         let left_out = left_out.iter().min().map(|first| {
             format!("{some} of {all} receipts are of entries that the export leaves out, the first of them {first}")
         });
-        for said in foreign.into_iter().chain(left_out) {
-            // Somebody who holds up receipts and learns of none shall not read that all is well.
-            if right == 0 { report.others.push(said) } else { report.notes.push(said) }
-        }
+        report.others.extend(foreign);
+        // Somebody who holds up receipts and learns of none shall not read that all is well.
+        if right == 0 { &mut report.others } else { &mut report.notes }.extend(left_out);
     }
 }
 

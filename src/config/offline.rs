@@ -161,6 +161,9 @@ pub struct BackupArgs {
     /// Bytes that must stay free on the database's disk and on FILE's: the backup gives up before.
     #[arg(long, env = "MIN_FREE_BYTES", default_value = "64MiB", value_name = "BYTES")]
     pub min_free_bytes: Room,
+    /// The key, which no backup replaces.
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// Where the history is.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -174,6 +177,9 @@ pub struct RestoreArgs {
     /// Replace the database that is there; it is kept as DATABASE.replaced-TIME.
     #[arg(long)]
     pub replace: bool,
+    /// The key, to remember how far the database came that is replaced.
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// Where the history is to be.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -261,7 +267,7 @@ pub struct NewTokenArgs {
     #[arg(value_parser = parse_token_name)]
     pub name: String,
     /// What it may do: report, read, metrics, admin. May be repeated, or a list with commas.
-    #[arg(long, value_name = "SCOPE", default_value = "report", value_delimiter = ',', value_parser = parse_scope)]
+    #[arg(long, alias = "scopes", value_name = "SCOPE", default_value = "report", value_delimiter = ',', value_parser = parse_scope)]
     pub scope: Vec<Scope>,
     /// Groups that it may report for, by pattern: rsyslog-*. May be repeated (default: all groups).
     #[arg(long, value_name = "PATTERN", value_parser = parse_group)]

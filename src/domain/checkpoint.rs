@@ -62,7 +62,8 @@ impl Checkpoint {
         let note = Note::from_bytes(note.as_bytes()).map_err(|_| CheckpointError::Malformed)?;
         let text = Text::from_bytes(note.text()).map_err(|_| CheckpointError::Malformed)?;
         if let Some(keys) = keys {
-            note.verify(&keys.verifiers()).map_err(|error| match error {
+            // A key is of one history, which bears its name.
+            note.verify(&keys.verifiers(text.origin())).map_err(|error| match error {
                 NoteError::UnverifiedNote => CheckpointError::NobodyKnown,
                 _ => CheckpointError::WrongSignature,
             })?;
@@ -146,8 +147,11 @@ impl PublicKeys {
         if keys.is_empty() { Err(KeyError::Empty) } else { Ok(Self(keys)) }
     }
 
-    fn verifiers(&self) -> VerifierList {
-        let verifier = |key: &String| StandardVerifier::new(key).ok();
+    /// Those of a history.
+    fn verifiers(&self, origin: &str) -> VerifierList {
+        let verifier = |key: &String| {
+            StandardVerifier::new(key).ok().filter(|verifier| verifier.name() == origin)
+        };
         let list = self.0.iter().filter_map(verifier).map(|v| Box::new(v) as Box<dyn Verifier>);
         VerifierList::new(list.collect())
     }
@@ -199,6 +203,15 @@ mod tests {
         let other = SigningKeys::generate(&mut rand_core::OsRng, "PeterNeumann");
         let other = PublicKeys::parse(&other).unwrap();
         let read = Checkpoint::read(std::str::from_utf8(&note).unwrap(), Some(&other));
+        assert!(matches!(read, Err(CheckpointError::NobodyKnown)));
+    }
+
+    #[test]
+    fn the_key_of_one_history_signs_nothing_of_another() {
+        let other = SigningKeys::generate(&mut rand_core::OsRng, "other");
+        let forged = SigningKeys::parse(&other, "other").unwrap().sign(&checkpoint(7));
+        let both = PublicKeys::parse(&format!("{KEYS}{other}")).unwrap();
+        let read = Checkpoint::read(&forged, Some(&both));
         assert!(matches!(read, Err(CheckpointError::NobodyKnown)));
     }
 

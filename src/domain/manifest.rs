@@ -87,7 +87,9 @@ pub fn together(
         if let Some((_, leaf)) = leaves.next_if(|(id, _)| *id == next) {
             tree.push(leaf, &mut kept);
         } else if let Some((_, count, hash)) = omitted.next_if(|(first, ..)| *first == next) {
-            let fits = count.is_power_of_two() && tree.size().is_multiple_of(*count);
+            let ends =
+                tree.size().checked_add(*count).is_some_and(|end| i64::try_from(end).is_ok());
+            let fits = ends && count.is_power_of_two() && tree.size().is_multiple_of(*count);
             let hash = hash_from_hex(hash).filter(|_| fits).ok_or(next)?;
             tree.push_subtree(count.trailing_zeros() as u8, hash, &mut kept);
         } else if leaves.peek().is_none() && omitted.peek().is_none() {

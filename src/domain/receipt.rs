@@ -40,11 +40,13 @@ impl FromStr for Receipt {
 pub fn in_log(text: &str) -> (Vec<Receipt>, Vec<usize>) {
     let (mut receipts, mut unreadable) = (Vec::new(), Vec::new());
     for (at, line) in text.lines().enumerate() {
-        let Some((_, rest)) = line.split_once(MARK) else { continue };
-        let words: Vec<&str> = rest.split_whitespace().take(3).collect();
-        match words.join(" ").parse() {
-            Ok(receipt) => receipts.push(receipt),
-            Err(_) => unreadable.push(at + 1),
+        // A line may hold several.
+        for rest in line.split(MARK).skip(1) {
+            let words: Vec<&str> = rest.split_whitespace().take(3).collect();
+            match words.join(" ").parse() {
+                Ok(receipt) => receipts.push(receipt),
+                Err(_) => unreadable.push(at + 1),
+            }
         }
     }
     (receipts, unreadable)
@@ -64,6 +66,8 @@ mod tests {
         for wrong in ["", "a", "a 1", "a 1 zz", "a 0 {hash}", &format!("{plain} more")] {
             assert!(wrong.parse::<Receipt>().is_err(), "{wrong}");
         }
+        let two = format!("{MARK}{plain} {MARK}{plain}");
+        assert_eq!(in_log(&two).0.len(), 2);
         let log = format!(
             "12:00 + sh\n\u{1b}[0m[step] gitops-status receipt {plain} \nnothing\n\
              gitops-status receipt broken off\n"

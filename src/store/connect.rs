@@ -96,6 +96,11 @@ pub enum OpenError {
     Database { path: PathBuf, cause: Trouble },
 }
 
+/// Where a link leads to: lock, key and log lie beside the file, whatever it is called from elsewhere.
+fn followed(path: PathBuf) -> PathBuf {
+    if path.is_symlink() { std::fs::canonicalize(&path).unwrap_or(path) } else { path }
+}
+
 impl Location {
     /// Parses `sqlite://data/gitops-status.db` (relative) or `sqlite:///data/gitops-status.db`
     /// (absolute).
@@ -110,7 +115,7 @@ impl Location {
                 Err(OpenError::Url("takes no parameters behind '?'; remove them".into()))
             }
             Some(path) if !path.is_empty() && !path.starts_with(":memory:") => {
-                Ok(Self { path: path.into() })
+                Ok(Self { path: followed(path.into()) })
             }
             _ => Err(OpenError::Url(format!("'{url}' is not sqlite://PATH"))),
         }

@@ -35,13 +35,18 @@ pub use lock::{Hold, Role};
 pub use log::LARGE_BYTES;
 pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
 pub use opening::{check_only, create_or_check};
-pub use place::{RESTORING, beside, folder_of, free_bytes, give_to_owner_of, warning};
+pub use place::{
+    RESTORING, beside, close_to_others, folder_of, free_bytes, give_to_owner_of, warning,
+};
 pub use readers::{ReadError, Readers};
 pub use refold::{Difference, Progress, Verdict, fold_anew, rebuild, verify};
 pub use rows::NarrowEntry;
 pub use soundness::check_file;
 pub use space::{FreeBytes, Space};
-pub use tree::{Audit, Fault, TreeHead, audit, entry_hash, grow_over_history, hashes_of};
+pub use tree::{
+    Audit, Fault, TreeHead, audit, entry_hash, grow_over_history, hashes_of, note_signed,
+    tree_head_of,
+};
 pub use whole::{Findings, Head, check_whole};
 pub use writer::{
     Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, PushedGrouping,
@@ -57,6 +62,14 @@ impl Trouble {
     /// Whether something in the database makes no sense, while the database itself works.
     pub fn is_damage(&self) -> bool {
         matches!(self.0, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
+    }
+
+    /// Whether a page of the file is not what SQLite has written.
+    pub fn is_corrupt(&self) -> bool {
+        const CORRUPT: i64 = 11;
+        let code = self.0.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        // The low byte of an extended code is the code.
+        code.and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == CORRUPT)
     }
 
     /// Whether the disk failed to sync what was written. The kernel may have dropped it then, and says

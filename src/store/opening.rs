@@ -2,7 +2,7 @@
 
 use super::connect::{Location, OpenError};
 use super::lock::Hold;
-use super::place::{check_readable, check_writable, folder_of};
+use super::place::{check_readable, check_writable, close_to_others, folder_of};
 use super::{Trouble, log, migrate};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
@@ -15,8 +15,8 @@ pub const APPLICATION_ID: i64 = 0x474F_5353;
 /// (sqlite.org/wal.html, "The WAL-Reset Bug").
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
 
-/// SQLite's code.
-const CANNOT_OPEN: &str = "14";
+/// SQLite's codes for a file that may not be opened, and for a folder that may not be written.
+const CLOSED: [&str; 2] = ["14", "1544"];
 
 const ENDS: &str = "SELECT size, (SELECT max(seq) FROM drift_history) FROM head";
 
@@ -47,6 +47,8 @@ async fn create(location: &Location) -> Result<(), OpenError> {
     connection.close().await.map_err(failed)?;
     migrated.map_err(|cause| OpenError::Migration { path: path.clone(), cause })?;
     let folder = folder_of(path);
+    close_to_others(&fresh)
+        .map_err(|cause| OpenError::Folder { path: folder.to_owned(), cause })?;
     let renamed = std::fs::rename(&fresh, path).and_then(|()| File::open(folder)?.sync_all());
     renamed.map_err(|cause| OpenError::Folder { path: folder.to_owned(), cause })
 }
@@ -69,7 +71,7 @@ async fn open_ours(location: &Location) -> Result<(SqliteConnection, i64, i64), 
     let path = &location.path;
     let damaged = |cause: sqlx::Error| {
         let code = cause.as_database_error().and_then(DatabaseError::code);
-        if code.is_some_and(|code| code == CANNOT_OPEN) {
+        if code.is_some_and(|code| CLOSED.contains(&&*code)) {
             return OpenError::Closed { path: path.clone(), cause };
         }
         OpenError::Damaged { path: path.clone(), cause }

@@ -8,7 +8,7 @@ use super::connect::{Location, OpenError};
 use rustix::fs::{Access, access, statvfs};
 use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 /// A path with something appended to its name.
@@ -97,6 +97,13 @@ pub fn give_to_owner_of(other: &Path, made: &Path) {
     {
         let _ = chown(made, Some(owner.uid()), Some(owner.gid()));
     }
+}
+
+/// Takes from others what they may do with a new database; its group may read.
+pub fn close_to_others(made: &Path) -> std::io::Result<()> {
+    let mut permissions = std::fs::metadata(made)?.permissions();
+    permissions.set_mode(permissions.mode() & 0o640);
+    std::fs::set_permissions(made, permissions)
 }
 
 /// Bytes that are free for us on the disk of a path; `None` if the system does not say.

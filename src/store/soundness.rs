@@ -19,7 +19,10 @@ const INDEXES: &str = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' 
 pub async fn check_file(location: &Location) -> Result<Vec<String>, Trouble> {
     // Each connection works on a thread of its own.
     let (pages, indexes) = tokio::join!(check_pages(location), compare_indexes(location));
-    let found = pages?;
+    let found = match pages.map_err(Trouble::from) {
+        Err(error) if error.is_corrupt() => vec![error.to_string()],
+        found => found?,
+    };
     // On a damaged page sums break off, or say the same once more.
     Ok(if found.is_empty() { indexes? } else { found })
 }

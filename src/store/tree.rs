@@ -27,7 +27,8 @@ use std::sync::{Arc, LazyLock};
 /// where it was.
 const STEP: u64 = 64 * KEPT_LEAVES;
 
-const HEAD: &str = "SELECT origin, tree_size, frontier FROM head";
+const HEAD: &str = "SELECT origin, tree_size, frontier, signed FROM head";
+const SIGNED: &str = "UPDATE head SET signed = 1";
 const STATE: &str = "SELECT origin, size, tree_size, frontier FROM head";
 const SUBTREES: &str = "SELECT group_concat(hash, '') FROM \
      (SELECT hash FROM subtree WHERE level = $1 AND n >= $2 AND n < $3 ORDER BY n)";
@@ -49,6 +50,8 @@ pub struct TreeHead {
     pub origin: Arc<str>,
     /// Its tree.
     pub tree: Frontier,
+    /// Whether checkpoints of it have been signed.
+    pub signed: bool,
 }
 
 impl Readers {
@@ -101,7 +104,24 @@ pub async fn tree_head(connection: &mut SqliteConnection) -> Result<TreeHead, sq
     let size: i64 = row.try_get(1)?;
     let tree = Frontier::from_text(size as u64, row.try_get(2)?);
     let tree = tree.ok_or_else(|| damaged("head.frontier is not a tree of head.tree_size"))?;
-    Ok(TreeHead { origin: row.try_get::<String, _>(0)?.into(), tree })
+    let signed = row.try_get::<i64, _>(3)? != 0;
+    Ok(TreeHead { origin: row.try_get::<String, _>(0)?.into(), tree, signed })
+}
+
+/// The tree of a database that no server has open.
+pub async fn tree_head_of(location: &Location) -> Result<TreeHead, Trouble> {
+    let mut connection = location.open_reader().await?;
+    let head = tree_head(&mut connection).await?;
+    connection.close().await?;
+    Ok(head)
+}
+
+/// Notes that checkpoints have been signed.
+pub async fn note_signed(location: &Location) -> Result<(), Trouble> {
+    let mut connection = location.open_writer().await?;
+    sqlx::query(SIGNED).execute(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
 }
 
 /// See [`Readers::prove`].

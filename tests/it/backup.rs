@@ -1,7 +1,7 @@
 //! `backup`: a copy made under load is whole, and a file bears the name only if it is.
 
 use crate::harness::{Client, pipeline_report};
-use crate::process::{Process, binary, command, database, sql, url};
+use crate::process::{Process, binary, command, copy_key, database, sql, url};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -91,6 +91,7 @@ fn a_backup_under_load_is_a_whole_history_as_it_was_at_one_moment() {
     for (name, before) in backups {
         let place = tempfile::tempdir().unwrap();
         std::fs::copy(folder.path().join(&name), database(place.path())).unwrap();
+        copy_key(folder.path(), place.path());
         let copy = Process::start(place.path());
         let copied = copy.raw_lines();
         assert!(

@@ -228,6 +228,7 @@ fn an_older_database_gets_its_timelines_at_the_next_start() {
          DROP TABLE push_member; DROP TABLE push_grouping;
          DROP TRIGGER head_tree_only_grows; DROP TABLE subtree;
          ALTER TABLE head DROP COLUMN tree_size; ALTER TABLE head DROP COLUMN frontier;
+         ALTER TABLE head DROP COLUMN signed;
          DELETE FROM refinery_schema_history WHERE version > 1;",
     );
     let (code, said) = verify_refold(folder.path());

@@ -74,13 +74,14 @@ fn a_whole_export_is_checked_against_a_checkpoint() {
     export(folder, &["--sort", "id"]);
     let (ok, said) = verify(folder, &held);
     assert!(
-        !ok && said.contains("entries from 401 on: checkpoint covers 400 entries; take a newer"),
+        !ok && said.contains("entries from 401 on cannot be checked")
+            && !said.contains("lines is not what"),
         "{said}"
     );
     for (change, says) in [
         (
             &(|text: String| text.replacen("synced", "failed", 1)) as &dyn Fn(String) -> String,
-            "entries 1 to 400: one of them is not what checkpoint covers",
+            "entries 1 to 400: one of them, or what the manifest says of those left out, is not what",
         ),
         (&|text| without_line(&text, 257), "first at entry 257"),
         (&|text| without_line(&text, 400), "entry 400: they are missing; checkpoint covers 400"),
@@ -108,7 +109,6 @@ fn a_filtered_export_is_checked_with_its_manifest() {
         &["--filter", "host=h3"][..],
         &["--filter", "from_id=100", "--filter", "to_id=300", "--sort", "id"],
         &["--filter", "host=h1", "--filter", "server_group=g1", "--limit", "7"],
-        &["--from", "2030-01-01"],
         &[],
     ] {
         export(folder, &[filter, &["--proof"]].concat());
@@ -120,7 +120,7 @@ fn a_filtered_export_is_checked_with_its_manifest() {
         (
             "lines",
             &(|text: String| text.replacen("synced", "failed", 1)) as &dyn Fn(String) -> String,
-            "one of them is not what",
+            "one of them, or what the manifest says",
         ),
         ("lines", &|text| without_line(&text, 9), "it is neither in the file nor accounted for"),
         (
@@ -145,6 +145,16 @@ fn a_filtered_export_is_checked_with_its_manifest() {
             "its signature is wrong",
         ),
         ("lines.manifest.json", &|text| text.replacen('{', "", 1), "not a manifest"),
+        (
+            "lines.manifest.json",
+            &|text| text.replace("\"lines\":", "\"lines\":1"),
+            "it is not the file that lines.manifest.json is about",
+        ),
+        (
+            "lines.manifest.json",
+            &|text| text.replace("\"ids\":[[", "\"ids\":[[1,2],["),
+            "it is not the file that lines.manifest.json is about",
+        ),
     ] {
         export_h3();
         edit(folder, name, change);
@@ -158,6 +168,20 @@ fn a_filtered_export_is_checked_with_its_manifest() {
     assert!(!folder.join("lines.csv").exists());
     let (ok, said) = command(folder, &["export", "--database-url", &url, "--proof"]);
     assert!(!ok && said.contains("--output"), "{said}");
+}
+
+#[test]
+fn a_manifest_is_taken_from_nobody_in_particular() {
+    let folder = history();
+    let folder = folder.path();
+    export(folder, &["--proof"]);
+    let (ok, said) = verify(folder, &[]);
+    assert!(!ok && said.contains("--export needs --key"), "{said}");
+    let (ok, said) = verify(folder, &["--key", "key", "--checkpoint", "checkpoint"]);
+    assert!(ok && said.contains("of 400 entries") && said.contains("of 450 entries"), "{said}");
+    export(folder, &["--from", "2030-01-01", "--proof"]);
+    let (ok, said) = verify(folder, &["--key", "key"]);
+    assert!(!ok && said.contains("no lines are in it"), "{said}");
 }
 
 #[test]
@@ -175,15 +199,26 @@ fn receipts_are_found_in_an_export() {
     assert!(ok && said.contains("1 of 1 receipts fit"), "{said}");
     for (wrong, says) in [
         (receipt.replace(" 77 ", " 78 "), "entry 78: it is not what its receipt says"),
-        (receipt.replace(" 77 ", " 777 "), "entry 777: a receipt of it was given out"),
+        (receipt.replace(" 77 ", " 777 "), "that the export leaves out, the first of them 777"),
         (
             receipt.replace(origin, "gitops-status-server/00"),
-            "a receipt of it is of another history",
+            "1 of 1 receipts are of another history, gitops-status-server/00",
         ),
     ] {
         let (ok, said) = verify(folder, &[&held[..], &[&wrong]].concat());
         assert!(!ok && said.contains(says), "{says}: {said}");
     }
+    // Of a filtered export's log, some receipts are of others; and a line may hold two.
+    std::fs::write(folder.join("log"), format!("{receipt} {}\n", receipt.replace(" 77 ", " 777 ")))
+        .unwrap();
+    let held = ["--checkpoint", "checkpoint", "--key", "key", "--receipts", "log"];
+    let (ok, said) = verify(folder, &held);
+    assert!(ok && said.contains("1 of 2 receipts fit") && said.contains("not compared:"), "{said}");
+    let false_one =
+        receipt.replace(&hash[..4], if hash.starts_with("0000") { "1111" } else { "0000" });
+    std::fs::write(folder.join("log"), format!("{receipt} {false_one}\n")).unwrap();
+    let (ok, said) = verify(folder, &held);
+    assert!(!ok && said.contains("lines is not what was recorded, first at entry 77"), "{said}");
     let output = run(folder, &["verify", "--receipt", "nonsense"]);
     assert_eq!(output.status.code(), Some(2));
 }

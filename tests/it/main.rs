@@ -31,6 +31,7 @@ mod logs;
 mod merkle;
 mod metrics;
 mod order;
+mod outputs;
 mod past;
 mod pipeline;
 mod problems;

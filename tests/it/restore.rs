@@ -2,7 +2,7 @@
 
 use crate::backup::everything;
 use crate::harness::pipeline_report;
-use crate::process::{Process, command, database, sql, while_open};
+use crate::process::{Process, command, copy_key, database, sql, while_open};
 use std::path::{Path, PathBuf};
 
 /// Three reports, a backup of the first two, and the server stopped.
@@ -68,6 +68,7 @@ fn an_existing_database_is_replaced_only_on_demand_and_kept() {
     assert_eq!(start_shortened(folder.path()).raw_lines(), lines[..2]);
     let old = tempfile::tempdir().unwrap();
     std::fs::rename(replaced(folder.path()), database(old.path())).unwrap();
+    copy_key(folder.path(), old.path());
     assert_eq!(Process::start(old.path()).raw_lines(), lines);
 }
 
@@ -84,6 +85,7 @@ fn the_log_of_the_old_database_goes_with_it() {
     assert_eq!(start_shortened(folder.path()).raw_lines(), lines[..2]);
     let old = tempfile::tempdir().unwrap();
     std::fs::rename(replaced(folder.path()), database(old.path())).unwrap();
+    copy_key(folder.path(), old.path());
     assert_eq!(Process::start(old.path()).raw_lines().len(), 4, "what was in its log is in it");
 }
 

@@ -3,7 +3,7 @@
 use super::{Found, Held, Report, listed};
 use crate::commands::Failure;
 use crate::commands::progress;
-use crate::commands::remembered::Remembered;
+use crate::commands::remembered::{Block, Remembered};
 use crate::config::VerifyArgs;
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::line::hex;
@@ -46,10 +46,7 @@ pub async fn check(args: &VerifyArgs, held: &Held) -> Result<Report, Failure> {
 }
 
 async fn check_soundness(location: &Location, report: &mut Report) -> Result<(), Failure> {
-    let found = match check_file(location).await {
-        Err(error) if error.is_damage() => vec![error.to_string()],
-        found => found?,
-    };
+    let found = check_file(location).await?;
     if found.is_empty() {
         report.right("the file is sound".to_owned());
     } else {
@@ -67,6 +64,7 @@ async fn check_tree(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let remembered = Remembered::read(location.remembered())?;
+    check_signatures(&remembered, held, report);
     let beside = remembered.known().iter().map(|block| Known {
         checkpoint: block.checkpoint.clone(),
         from: format!("remembered on {}", block.time),
@@ -80,8 +78,15 @@ async fn check_tree(
     let sizes: Vec<u64> = known.iter().map(|known| known.checkpoint.size).collect();
     let bar = progress::bar("hashing");
     let shown = |done, total| bar.show(done, total);
-    let audited = audit(location, dictionary, &sizes, &shown).await?;
+    let audited = audit(location, dictionary, &sizes, &shown).await;
     bar.finish();
+    let audited = match audited {
+        Err(error) if error.is_corrupt() => {
+            report.others.push(format!("the history cannot be read: {error}"));
+            return Ok(());
+        }
+        audited => audited?,
+    };
     let Audit { origin, entries, root, .. } = &audited;
     let intact = audited.faults.is_empty();
     if intact {
@@ -91,6 +96,24 @@ async fn check_tree(
     compare(&audited, &known, report);
     report.faults.extend(audited.faults);
     Ok(())
+}
+
+/// Whether the remembered checkpoints are signed by the keys that were given. Of older ones the key may
+/// have been another.
+fn check_signatures(remembered: &Remembered, held: &Held, report: &mut Report) {
+    let Some(keys) = &held.keys else { return };
+    let signed = |block: &&Block| Checkpoint::read(&block.note, Some(keys)).is_ok();
+    let all = remembered.known().len();
+    let good = remembered.known().iter().filter(signed).count();
+    let said =
+        format!("{good} of {all} remembered checkpoints are signed by the key that was given");
+    if good == all {
+        report.right(said);
+    } else if good == 0 && held.checkpoints.is_empty() {
+        report.others.push(said);
+    } else {
+        report.notes.push(said);
+    }
 }
 
 /// Compares the roots with checkpoints, which are in the order of their sizes.
@@ -151,7 +174,7 @@ async fn check_projections(
     bar.finish();
     let verdict = match verdict {
         Ok(verdict) => verdict,
-        Err(error) if error.is_damage() => {
+        Err(error) if error.is_damage() || error.is_corrupt() => {
             report.others.push(format!("the history cannot be folded: {error}"));
             return Ok(());
         }

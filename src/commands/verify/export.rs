@@ -129,10 +129,10 @@ fn find(id: u64, lines: &Lines, omitted: &[(u64, u64, String)]) -> Found {
     }
     let holds = |(first, count, _): &&(u64, u64, String)| id >= *first && id - first < *count;
     match omitted.iter().find(holds) {
-        None => Found::Nothing,
         // Of one entry alone the manifest has the leaf.
         Some((_, 1, hash)) => hash_from_hex(hash).map_or(Found::LeftOut, Found::Hash),
-        Some(_) => Found::LeftOut,
+        // Of several it has not, and of what came later nothing.
+        _ => Found::LeftOut,
     }
 }
 
