@@ -94,7 +94,13 @@ fn longest_episodes(page: &mut String, data: &ReviewData) {
         ]
     });
     let columns = ["host", "in the period", "began", "ended", "files"];
-    table(page, "Longest drifts, from start to end, unmeasured time included", &columns, rows.collect(), longest.len());
+    table(
+        page,
+        "Longest drifts, from start to end, unmeasured time included",
+        &columns,
+        rows.collect(),
+        longest.len(),
+    );
 }
 
 fn most_drifted_files(page: &mut String, mut files: Vec<Item>) {
