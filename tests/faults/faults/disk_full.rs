@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const CLIENTS: usize = 4;
-/// Half of the disks are filled to the last page, the others to where the server keeps some room.
+/// Three of four disks are filled to the last page, the others to where the server keeps some room.
 const NO_ROOM_KEPT: &[(&str, &str)] = &[("MIN_FREE_BYTES", "0")];
 /// What the server keeps free by itself.
 const KEPT_BYTES: u64 = 64 << 20;
@@ -26,7 +26,7 @@ const NOTICED: Duration = Duration::from_secs(3);
 const HEALED: Duration = Duration::from_secs(10);
 
 pub fn run(run: &Run) -> Outcome {
-    let rounds = run.rounds(6, 40);
+    let rounds = run.rounds(12, 60);
     let (mut stored, mut refused) = (0, 0);
     for round in 0..rounds {
         let ledger = Ledger::default();
@@ -38,7 +38,7 @@ pub fn run(run: &Run) -> Outcome {
 }
 
 fn fill_up(run: &Run, ledger: &Ledger, round: usize) -> Result<(), Failure> {
-    let (killed, room_kept) = (round % 6 >= 4, round % 2 == 1);
+    let (killed, room_kept) = (round % 6 >= 4, round % 4 == 3);
     let settings = if room_kept { &[] } else { NO_ROOM_KEPT };
     let base = run.folder();
     let disk = Mount::memory(DISK_BYTES, base.join("disk"))?;
