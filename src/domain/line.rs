@@ -2,8 +2,9 @@
 //! an auditor hashes.
 //!
 //! Canonical JSON (RFC 8785): keys in order, no spaces, strings escaped the short way, integers only
-//! (and `id` a string: JSON numbers lose digits above 2^53 in some readers). Every key is always there. **The bytes are frozen**: the golden tests below must never be
-//! changed, only added to (a new version of the line gets a new `v`).
+//! (and `id` a string: JSON numbers lose digits above 2^53 in some readers). Every key is always
+//! there. **The bytes are frozen**: the golden tests below must never be changed, only added to (a new
+//! version of the line gets a new `v`).
 
 use super::content::Content;
 use super::names::HostKey;
@@ -43,8 +44,7 @@ const REMEMBERED: usize = 4 << 20;
 /// once: most reports repeat the one before.
 #[derive(Debug)]
 pub struct LineWriter {
-    /// As JSON.
-    origin: Vec<u8>,
+    origin: String,
     /// By the address of the content, which is kept so that no other gets it.
     known: HashMap<usize, (Arc<Content>, Parts)>,
     bytes: usize,
@@ -53,115 +53,121 @@ pub struct LineWriter {
 impl LineWriter {
     /// For the history of this name.
     pub fn new(origin: &str) -> Self {
-        Self { origin: to_json(origin), known: HashMap::new(), bytes: 0 }
+        Self { origin: origin.to_owned(), known: HashMap::new(), bytes: 0 }
     }
 
     /// Appends an entry's line (without line end) to `out`.
     pub fn write(&mut self, entry: &Entry, out: &mut Vec<u8>) {
-        let address = Arc::as_ptr(&entry.content) as usize;
-        if let Some((_, parts)) = self.known.get(&address) {
-            return parts.write(entry, &self.origin, out);
-        }
-        let parts = Parts::of(&entry.content);
-        parts.write(entry, &self.origin, out);
         if self.bytes > REMEMBERED {
             self.known.clear();
             self.bytes = 0;
         }
-        self.bytes += parts.text.len() + size_of::<Content>();
-        self.known.insert(address, (entry.content.clone(), parts));
+        let address = Arc::as_ptr(&entry.content) as usize;
+        let (_, parts) = self.known.entry(address).or_insert_with(|| {
+            let parts = Parts::of(&entry.content);
+            self.bytes += parts.text.len() + size_of::<Content>();
+            (entry.content.clone(), parts)
+        });
+        write_line(entry, &self.origin, out, |part, out| out.extend_from_slice(parts.get(part)));
     }
 }
 
-/// What the content says in a line: the text up to each of the keys in `BETWEEN`, and the rest.
+/// What the content says in a line, in bytes.
 #[derive(Debug)]
 struct Parts {
     text: Vec<u8>,
-    ends: [usize; BETWEEN],
+    ends: [usize; PARTS],
 }
 
-/// How often the rest of the entry has its say in between.
-const BETWEEN: usize = 7;
+/// In so many parts the content's keys stand between the others.
+const PARTS: usize = 8;
 
 impl Parts {
     fn of(content: &Content) -> Self {
         let mut text = Vec::with_capacity(512);
-        let mut ends = [0; BETWEEN];
-        let out = &mut text;
-        put(out, "{\"branch\":", &content.branch);
-        put(out, ",\"changed_files\":", &content.changed_files);
-        put(out, ",\"commit_sha\":", &content.commit_sha);
-        put(out, ",\"declared_count\":", &content.declared_count);
-        put(out, ",\"detail\":", &content.detail.as_deref().map(RawJson));
-        put(out, ",\"environment\":", &content.environment);
-        ends[0] = out.len(); // host, id, kind
-        put(out, ",\"labels\":", &content.labels);
-        put(out, ",\"last_cron_check\":", &content.last_cron_check);
-        put(out, ",\"last_pipeline_run\":", &content.last_pipeline_run);
-        ends[1] = out.len(); // late
-        put(out, ",\"max_age\":", &content.max_age);
-        ends[2] = out.len(); // origin
-        put(out, ",\"project_name\":", &content.project_name);
-        put(out, ",\"reason\":", &content.reason);
-        ends[3] = out.len(); // received_at, remote_address
-        put(out, ",\"repo_name\":", &content.repo_name);
-        ends[4] = out.len(); // reported_at, reported_by, run_id, run_url, server_group
-        put(out, ",\"server_type\":", &content.server_type);
-        ends[5] = out.len(); // source
-        put(out, ",\"status\":", &content.status);
-        ends[6] = out.len(); // time, transition
-        put(out, ",\"updated_by\":", &content.updated_by);
-        put(out, ",\"v\":", &LINE_VERSION);
-        put(out, ",\"validation_message\":", &content.validation_message);
-        put(out, ",\"validation_status\":", &content.validation_status);
-        out.push(b'}');
+        let ends = std::array::from_fn(|part| {
+            write_part(content, part, &mut text);
+            text.len()
+        });
         Self { text, ends }
     }
 
-    /// `origin`: as JSON.
-    fn write(&self, entry: &Entry, origin: &[u8], out: &mut Vec<u8>) {
-        let mut start = 0;
-        let mut next = 0;
-        let mut part = |out: &mut Vec<u8>| {
-            let end = self.ends.get(next).copied().unwrap_or(self.text.len());
-            out.extend_from_slice(&self.text[start..end]);
-            (start, next) = (end, next + 1);
-        };
-        let run = entry.run.as_deref();
-        part(out);
-        put(out, ",\"host\":", &entry.key.host);
-        put(out, ",\"id\":\"", &entry.id);
-        put(out, "\",\"kind\":", &entry.kind);
-        part(out);
-        put(out, ",\"late\":", &u8::from(entry.late));
-        part(out);
-        out.extend_from_slice(b",\"origin\":");
-        out.extend_from_slice(origin);
-        part(out);
-        put(out, ",\"received_at\":", &entry.received_at);
-        put(out, ",\"remote_address\":", &entry.sender.remote_address);
-        part(out);
-        put(out, ",\"reported_at\":", &entry.reported_at);
-        put(out, ",\"reported_by\":", &entry.sender.reported_by);
-        put(out, ",\"run_id\":", &run.and_then(|run| run.run_id.as_deref()));
-        put(out, ",\"run_url\":", &run.and_then(|run| run.run_url.as_deref()));
-        put(out, ",\"server_group\":", &entry.key.server_group);
-        part(out);
-        put(out, ",\"source\":", &entry.source);
-        part(out);
-        put(out, ",\"time\":", &entry.time);
-        put(out, ",\"transition\":", &entry.transition);
-        part(out);
+    fn get(&self, part: usize) -> &[u8] {
+        let start = part.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[part]]
+    }
+}
+
+/// The whole line; `content` writes the parts of it that [`write_part`] has.
+fn write_line(
+    entry: &Entry,
+    origin: &str,
+    out: &mut Vec<u8>,
+    content: impl Fn(usize, &mut Vec<u8>),
+) {
+    let run = entry.run.as_deref();
+    content(0, out);
+    put(out, ",\"host\":", &entry.key.host);
+    put(out, ",\"id\":\"", &entry.id);
+    put(out, "\",\"kind\":", &entry.kind);
+    content(1, out);
+    put(out, ",\"late\":", &u8::from(entry.late));
+    content(2, out);
+    put(out, ",\"origin\":", origin);
+    content(3, out);
+    put(out, ",\"received_at\":", &entry.received_at);
+    put(out, ",\"remote_address\":", &entry.sender.remote_address);
+    content(4, out);
+    put(out, ",\"reported_at\":", &entry.reported_at);
+    put(out, ",\"reported_by\":", &entry.sender.reported_by);
+    put(out, ",\"run_id\":", &run.and_then(|run| run.run_id.as_deref()));
+    put(out, ",\"run_url\":", &run.and_then(|run| run.run_url.as_deref()));
+    put(out, ",\"server_group\":", &entry.key.server_group);
+    content(5, out);
+    put(out, ",\"source\":", &entry.source);
+    content(6, out);
+    put(out, ",\"time\":", &entry.time);
+    put(out, ",\"transition\":", &entry.transition);
+    content(7, out);
+}
+
+/// One part of what the content says.
+fn write_part(content: &Content, part: usize, out: &mut Vec<u8>) {
+    match part {
+        0 => {
+            put(out, "{\"branch\":", &content.branch);
+            put(out, ",\"changed_files\":", &content.changed_files);
+            put(out, ",\"commit_sha\":", &content.commit_sha);
+            put(out, ",\"declared_count\":", &content.declared_count);
+            put(out, ",\"detail\":", &content.detail.as_deref().map(RawJson));
+            put(out, ",\"environment\":", &content.environment);
+        }
+        1 => {
+            put(out, ",\"labels\":", &content.labels);
+            put(out, ",\"last_cron_check\":", &content.last_cron_check);
+            put(out, ",\"last_pipeline_run\":", &content.last_pipeline_run);
+        }
+        2 => put(out, ",\"max_age\":", &content.max_age),
+        3 => {
+            put(out, ",\"project_name\":", &content.project_name);
+            put(out, ",\"reason\":", &content.reason);
+        }
+        4 => put(out, ",\"repo_name\":", &content.repo_name),
+        5 => put(out, ",\"server_type\":", &content.server_type),
+        6 => put(out, ",\"status\":", &content.status),
+        _ => {
+            put(out, ",\"updated_by\":", &content.updated_by);
+            put(out, ",\"v\":", &LINE_VERSION);
+            put(out, ",\"validation_message\":", &content.validation_message);
+            put(out, ",\"validation_status\":", &content.validation_status);
+            out.push(b'}');
+        }
     }
 }
 
 fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, key: &str, value: &T) {
     out.extend_from_slice(key.as_bytes());
     serde_json::to_writer(out, value).expect("a line has only string keys");
-}
-
-fn to_json(text: &str) -> Vec<u8> {
-    serde_json::to_vec(text).expect("a text is JSON")
 }
 
 /// `detail` is kept as canonical JSON text and goes in as it is.
@@ -178,7 +184,7 @@ impl Serialize for RawJson<'_> {
 impl Entry {
     /// Appends the line (without line end) to `out`.
     pub fn write_line(&self, origin: &str, out: &mut Vec<u8>) {
-        Parts::of(&self.content).write(self, &to_json(origin), out);
+        write_line(self, origin, out, |part, out| write_part(&self.content, part, out));
     }
 
     /// About how many bytes this entry takes when it is written.
