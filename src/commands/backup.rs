@@ -22,9 +22,9 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
     let begun = Instant::now();
     let part = beside(&args.file, ".part");
     let taken = take(&part)?;
-    let log_before = log_bytes(&location);
+    let log_before = location.log_bytes();
     let copied = copy(&location, &part, args.min_free_bytes.0).await;
-    let log_grown = log_bytes(&location).saturating_sub(log_before);
+    let log_grown = location.log_bytes().saturating_sub(log_before);
     if copied.is_err() {
         let _ = std::fs::remove_file(&part);
         copied?;
@@ -87,10 +87,6 @@ fn take(part: &Path) -> Result<File, Failure> {
             return Ok(file);
         }
     }
-}
-
-fn log_bytes(location: &Location) -> u64 {
-    std::fs::metadata(beside(&location.path, "-wal")).map_or(0, |file| file.len())
 }
 
 /// Copies, and gives up before a disk is full: the server needs the room more.

@@ -4,7 +4,7 @@
 //! while somebody reads: what a reader may still want stays, and the log grows. Ours read for seconds;
 //! another program may for hours.
 
-use super::connect::BUSY_TIMEOUT;
+use super::connect::{BUSY_TIMEOUT, Location};
 use super::writer::Writer;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
@@ -26,11 +26,17 @@ pub(super) async fn fold_back(connection: &mut SqliteConnection) -> Result<bool,
     outcome.map_or(Ok(false), |row| Ok(row.try_get::<i64, _>(0)? == 0))
 }
 
+impl Location {
+    /// Bytes of the log; 0 if there is none.
+    pub fn log_bytes(&self) -> u64 {
+        std::fs::metadata(self.beside("-wal")).map_or(0, |file| file.len())
+    }
+}
+
 impl Writer {
     /// Bytes of the log.
     pub fn log_bytes(&self) -> u64 {
-        let path = self.location().beside("-wal");
-        std::fs::metadata(path).map_or(0, |file| file.len())
+        self.location().log_bytes()
     }
 
     /// Folds the log back into the file; `false` while a reader keeps it from that.

@@ -145,7 +145,7 @@ async fn fold_back_at_start(
     location: &Location,
     writer: &mut SqliteConnection,
 ) -> Result<(), Trouble> {
-    if std::fs::metadata(location.beside("-wal")).map_or(0, |file| file.len()) == 0 {
+    if location.log_bytes() == 0 {
         return Ok(());
     }
     match log::fold_back(writer).await {

@@ -73,9 +73,8 @@ fn check_file(path: &Path, file: &Metadata) -> Result<(), OpenError> {
 
 /// Where there is no database, nothing may say that there was one.
 fn check_absence(location: &Location) -> Result<(), OpenError> {
-    let log = location.beside("-wal");
-    if std::fs::metadata(&log).is_ok_and(|file| file.len() > 0) {
-        return Err(OpenError::StrayLog(log));
+    if location.log_bytes() > 0 {
+        return Err(OpenError::StrayLog(location.beside("-wal")));
     }
     let half = location.beside(RESTORING);
     if std::fs::metadata(&half).is_ok() {

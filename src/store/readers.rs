@@ -94,9 +94,8 @@ impl Readers {
 
     /// Bytes of the database's files on disk: `main` and `wal`; 0 for one that is not there.
     pub fn file_sizes(&self) -> [(&'static str, u64); 2] {
-        let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
-        let (main, wal) = (&self.location.path, self.location.beside("-wal"));
-        [("main", size(main)), ("wal", size(&wal))]
+        let main = std::fs::metadata(&self.location.path).map_or(0, |file| file.len());
+        [("main", main), ("wal", self.location.log_bytes())]
     }
 
     /// What the narrow rows refer to.
