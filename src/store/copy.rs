@@ -3,10 +3,9 @@
 //! `VACUUM INTO` reads one snapshot from beginning to end: the writer goes on, and the log cannot be
 //! begun anew meanwhile. A copy of 2 million entries takes 2 seconds.
 
-use super::Trouble;
 use super::connect::{BUSY_TIMEOUT, Location, OpenError};
 use super::whole::{Head, head};
-use sqlx::error::DatabaseError;
+use super::{Trouble, code_of};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection};
 use std::path::Path;
@@ -17,8 +16,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// SQLite's virtual-machine steps between two looks at the clock.
 const STEPS_PER_LOOK: i32 = 1_000;
 /// SQLite's codes.
-const BUSY: &str = "5";
-const INTERRUPTED: &str = "9";
+const BUSY: i64 = 5;
+const INTERRUPTED: i64 = 9;
 
 /// Is told how many bytes of the copy are written; ends it by answering false.
 pub type Watch = Box<dyn FnMut(u64) -> bool + Send>;
@@ -40,9 +39,8 @@ pub async fn copy_to(
     target: &Path,
     mut watch: Watch,
 ) -> Result<(), CopyError> {
-    let failed = |error: sqlx::Error| match error.as_database_error().and_then(DatabaseError::code)
-    {
-        Some(code) if code == INTERRUPTED => CopyError::Ended,
+    let failed = |error: sqlx::Error| match code_of(&error) {
+        Some(INTERRUPTED) => CopyError::Ended,
         _ => CopyError::Failed(error.into()),
     };
     let mut connection = location.open_copier().await.map_err(failed)?;
@@ -66,11 +64,11 @@ pub async fn copy_to(
 pub async fn let_go(location: &Location) -> Result<Option<Head>, OpenError> {
     let path = &location.path;
     let failed = |cause: sqlx::Error| {
-        if cause.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == BUSY)
-        {
-            return OpenError::InUse(path.clone());
+        let path = path.clone();
+        match code_of(&cause) {
+            Some(BUSY) => OpenError::InUse(path),
+            _ => OpenError::Damaged { path, cause },
         }
-        OpenError::Damaged { path: path.clone(), cause }
     };
     let options = SqliteConnectOptions::new()
         .filename(path)

@@ -67,22 +67,30 @@ impl Trouble {
     /// Whether a page of the file is not what SQLite has written.
     pub fn is_corrupt(&self) -> bool {
         const CORRUPT: i64 = 11;
-        let code = self.0.as_database_error().and_then(sqlx::error::DatabaseError::code);
         // The low byte of an extended code is the code.
-        code.and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == CORRUPT)
+        code_of(&self.0).is_some_and(|code| code & 0xff == CORRUPT)
+    }
+
+    /// Whether what is stored cannot be read as what it should be, for either reason.
+    pub fn is_unreadable(&self) -> bool {
+        self.is_damage() || self.is_corrupt()
     }
 
     /// Whether the disk failed to sync what was written. The kernel may have dropped it then, and says
     /// so only once: the next sync would succeed without it.
     pub fn is_lost_sync(&self) -> bool {
-        const FSYNC: &str = "1034";
-        const DIR_FSYNC: &str = "1290";
-        let code = self.0.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        code.is_some_and(|code| matches!(&*code, FSYNC | DIR_FSYNC))
+        const FSYNC: i64 = 1034;
+        const DIR_FSYNC: i64 = 1290;
+        matches!(code_of(&self.0), Some(FSYNC | DIR_FSYNC))
     }
 
     /// Something that must be there is not, or makes no sense.
     pub fn damaged(what: String) -> Self {
         Self(sqlx::Error::Decode(what.into()))
     }
+}
+
+/// SQLite's code of an error, extended where it has one to give; `None` if the error is not SQLite's.
+fn code_of(error: &sqlx::Error) -> Option<i64> {
+    error.as_database_error()?.code()?.parse().ok()
 }

@@ -3,8 +3,7 @@
 use super::connect::{Location, OpenError};
 use super::lock::Hold;
 use super::place::{check_readable, check_writable, close_to_others, folder_of};
-use super::{Trouble, log, migrate};
-use sqlx::error::DatabaseError;
+use super::{Trouble, code_of, log, migrate};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use std::fs::File;
@@ -16,7 +15,7 @@ pub const APPLICATION_ID: i64 = 0x474F_5353;
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
 
 /// SQLite's codes for a file that may not be opened, and for a folder that may not be written.
-const CLOSED: [&str; 2] = ["14", "1544"];
+const CLOSED: [i64; 2] = [14, 1544];
 
 const ENDS: &str = "SELECT size, (SELECT max(seq) FROM drift_history) FROM head";
 
@@ -70,8 +69,7 @@ pub async fn check_only(location: &Location) -> Result<(), OpenError> {
 async fn open_ours(location: &Location) -> Result<(SqliteConnection, i64, i64), OpenError> {
     let path = &location.path;
     let damaged = |cause: sqlx::Error| {
-        let code = cause.as_database_error().and_then(DatabaseError::code);
-        if code.is_some_and(|code| CLOSED.contains(&&*code)) {
+        if code_of(&cause).is_some_and(|code| CLOSED.contains(&code)) {
             return OpenError::Closed { path: path.clone(), cause };
         }
         OpenError::Damaged { path: path.clone(), cause }

@@ -1,6 +1,7 @@
 //! Read-only connections with a deadline inside SQLite: dropping a query's future does not stop
 //! SQLite, a progress handler that looks at the clock does.
 
+use super::code_of;
 use super::connect::Location;
 use super::dictionary::Dictionary;
 use sqlx::sqlite::SqliteConnection;
@@ -18,7 +19,7 @@ const FURTHER_DEADLINE: Duration = Duration::from_mins(1);
 const STEPS_PER_LOOK: i32 = 10_000;
 
 /// SQLite's code of a query that its progress handler ended.
-const INTERRUPTED: &str = "9";
+const INTERRUPTED: i64 = 9;
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -182,11 +183,7 @@ impl Reader<'_> {
                 self.clean = true;
                 Ok(value)
             }
-            Err(error)
-                if error
-                    .as_database_error()
-                    .is_some_and(|e| e.code().as_deref() == Some(INTERRUPTED)) =>
-            {
+            Err(error) if code_of(&error) == Some(INTERRUPTED) => {
                 self.clean = true;
                 Err(ReadError::TooSlow)
             }

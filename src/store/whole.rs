@@ -77,7 +77,7 @@ pub async fn check_whole(
     let folded = |done, total| progress(total + done, 2 * total);
     match verify(location, &dictionary, &folded).await {
         Ok(verdict) => (found.hosts, found.differences) = (verdict.hosts, verdict.differences),
-        Err(error) if error.is_damage() || error.is_corrupt() => {
+        Err(error) if error.is_unreadable() => {
             found.unsound.push(format!("the history cannot be folded: {error}"));
         }
         Err(error) => return Err(failed(error)),

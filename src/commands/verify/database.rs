@@ -174,7 +174,7 @@ async fn check_projections(
     bar.finish();
     let verdict = match verdict {
         Ok(verdict) => verdict,
-        Err(error) if error.is_damage() || error.is_corrupt() => {
+        Err(error) if error.is_unreadable() => {
             report.others.push(format!("the history cannot be folded: {error}"));
             return Ok(());
         }

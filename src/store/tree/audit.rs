@@ -224,21 +224,21 @@ impl Worker {
         let mut stretch = Stretch { first, leaves: Vec::new(), faults: Vec::new() };
         match self.compare(connection, first, end, &mut stretch).await {
             Ok(()) => return Ok(stretch),
-            Err(error) if !is_damage(&error) => return Err(error),
+            Err(trouble) if !trouble.is_unreadable() => return Err(trouble.0),
             Err(_) => stretch = Stretch { first, leaves: Vec::new(), faults: Vec::new() },
         }
         for at in first..end {
             match self.compare(connection, at, at + 1, &mut stretch).await {
                 Ok(()) => {}
-                Err(error) if is_damage(&error) => {
+                Err(trouble) if trouble.is_unreadable() => {
                     stretch.leaves.push(Hash::default());
                     stretch.faults.push(Fault {
                         first: at + 1,
                         last: at + 1,
-                        what: error.to_string(),
+                        what: trouble.to_string(),
                     });
                 }
-                Err(error) => return Err(error),
+                Err(trouble) => return Err(trouble.0),
             }
         }
         Ok(stretch)
@@ -250,7 +250,7 @@ impl Worker {
         first: u64,
         end: u64,
         stretch: &mut Stretch,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), Trouble> {
         let rows = rows(connection, first, end).await?;
         let leaves = leaves_of(connection, &self.dictionary, &self.origin, &rows).await?;
         let mut found = rows.iter().zip(leaves).peekable();
@@ -268,16 +268,6 @@ impl Worker {
             stretch.leaves.push(leaf);
         }
         Ok(())
-    }
-}
-
-/// Whether something in the database makes no sense, while it can be read.
-fn is_damage(error: &sqlx::Error) -> bool {
-    const CORRUPT: &str = "11";
-    match error {
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == CORRUPT),
-        _ => false,
     }
 }
 

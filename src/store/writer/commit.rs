@@ -17,6 +17,7 @@ use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Sender, Source};
 use crate::domain::time::Timestamp;
+use crate::store::code_of;
 use crate::store::dictionary::Dictionary;
 use crate::store::rows::{NarrowEntry, content_json, digest_from_hex, hash8};
 use futures_util::TryStreamExt;
@@ -278,8 +279,7 @@ fn not_stored(cause: sqlx::Error) -> CommitError {
 fn is_refusal(error: &sqlx::Error) -> bool {
     const BUSY: i64 = 5;
     const FULL: i64 = 13;
-    let code = error.as_database_error().and_then(|e| e.code()?.parse::<i64>().ok());
-    code.is_some_and(|code| matches!(code & 0xff, BUSY | FULL))
+    code_of(error).is_some_and(|code| matches!(code & 0xff, BUSY | FULL))
 }
 
 /// Reads `time, source, server_group, host, reason`.
