@@ -8,11 +8,11 @@ use crate::config::{ExportArgs, ExportFormat};
 use crate::domain::checkpoint::Checkpoint;
 use crate::http::Params;
 use crate::http::history::{HistoryQuery, Walk, hosts_filter};
-use crate::store::{Dictionary, Location, Readers, Writer, check_only};
+use crate::store::{Dictionary, Location, Readers, Writer, beside, check_only};
 use indicatif::{ProgressBar, ProgressStyle};
 use proof::LinesSeen;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Writes the file; an existing one is replaced only when the new one is complete.
@@ -78,9 +78,7 @@ async fn to_file(
     expected: Option<u64>,
     seen: &mut impl Sees,
 ) -> Result<(), Failure> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
+    let part = beside(path, ".part");
     let named = |error: std::io::Error| format!("{}: {error}", part.display());
     let file = outputs::open_part(&part, 0o666)?;
     file.set_len(0).map_err(named)?;

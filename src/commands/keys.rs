@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::config::{DatabaseArgs, KeyArgs, KeyCommand};
 use crate::domain::checkpoint::SigningKeys;
-use crate::store::{Dictionary, Location, Writer, check_only};
+use crate::store::{Dictionary, Location, Writer, beside, check_only};
 use rand_core::OsRng;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -94,9 +94,7 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
 
 /// Replaces a file whole, or leaves it as it was.
 pub fn replace(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
+    let fresh = beside(path, ".new");
     // What an interrupted run has left, or somebody else has made.
     match std::fs::remove_file(&fresh) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),

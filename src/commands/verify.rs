@@ -4,7 +4,7 @@
 mod database;
 mod export;
 
-pub use export::beside as manifest_of;
+pub use export::manifest_of;
 
 use super::{Failure, progress, unless_reader_left, wrong_argument};
 use crate::config::{DatabaseArgs, VerifyArgs};

@@ -7,13 +7,13 @@ use crate::config::ExportArgs;
 use crate::domain::checkpoint::{Checkpoint, SigningKeys};
 use crate::domain::line::hex;
 use crate::domain::manifest::{self, Manifest};
-use crate::store::{Dictionary, Location, hashes_of};
+use crate::store::{Dictionary, Location, beside, hashes_of};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What a manifest must know of the lines.
 #[derive(Default)]
@@ -80,9 +80,7 @@ pub async fn write(
 }
 
 fn save(path: &Path, manifest: &Manifest) -> std::io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
+    let part = beside(path, ".part");
     let mut file = BufWriter::new(File::create(&part)?);
     serde_json::to_writer(&mut file, manifest)?;
     file.write_all(b"\n")?;

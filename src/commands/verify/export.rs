@@ -6,7 +6,7 @@ use crate::domain::checkpoint::Checkpoint;
 use crate::domain::line::{hex, leaf_hash};
 use crate::domain::manifest::{self, Manifest};
 use crate::domain::tree::{Hash, hash_from_hex};
-use crate::store::Fault;
+use crate::store::{Fault, beside};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -204,7 +204,7 @@ fn read_manifest(
     file: &Path,
     named: Option<&Path>,
 ) -> Result<Option<(PathBuf, Manifest)>, Failure> {
-    let path = named.map_or_else(|| beside(file), Path::to_owned);
+    let path = named.map_or_else(|| manifest_of(file), Path::to_owned);
     if named.is_none() && !path.exists() {
         return Ok(None);
     }
@@ -219,8 +219,6 @@ fn read_manifest(
 }
 
 /// Where the manifest of an export is.
-pub fn beside(file: &Path) -> PathBuf {
-    let mut path = file.as_os_str().to_owned();
-    path.push(".manifest.json");
-    path.into()
+pub fn manifest_of(file: &Path) -> PathBuf {
+    beside(file, ".manifest.json")
 }
