@@ -4,7 +4,8 @@ use super::verify::listed;
 use super::{Failure, keys, outputs, progress, unless_reader_left};
 use crate::config::BackupArgs;
 use crate::store::{
-    CopyError, Findings, Location, beside, check_only, check_whole, copy_to, folder_of, free_bytes,
+    CopyError, Findings, Location, beside, check_only, check_whole, copy_to, free_bytes,
+    sync_folder,
 };
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use std::fmt::Write as _;
@@ -43,7 +44,7 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
         Err(error) => (Err(Some(error.to_string())), unverified()),
     };
     std::fs::rename(&part, &name).map_err(named)?;
-    File::open(folder_of(&name)).and_then(|folder| folder.sync_all()).map_err(named)?;
+    sync_folder(&name).map_err(named)?;
     match findings {
         Ok(findings) => tell(&name, &findings, begun, log_grown),
         Err(wrong) => {

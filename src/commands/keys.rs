@@ -3,9 +3,9 @@
 use super::Failure;
 use crate::config::{DatabaseArgs, KeyArgs, KeyCommand};
 use crate::domain::checkpoint::SigningKeys;
-use crate::store::{Dictionary, Location, Writer, beside, check_only};
+use crate::store::{Dictionary, Location, Writer, beside, check_only, sync_folder};
 use rand_core::OsRng;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -106,11 +106,6 @@ pub fn replace(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
     file.sync_all()?;
     std::fs::rename(&fresh, path)?;
     sync_folder(path)
-}
-
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// `key show` and `key rotate`.

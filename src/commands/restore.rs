@@ -11,7 +11,7 @@ use crate::domain::checkpoint::Checkpoint;
 use crate::store::{
     Dictionary, Findings, Head, Hold, Location, OpenError, RESTORING, Role, TreeHead, beside,
     check_only, check_whole, close_to_others, create_or_check, folder_of, give_to_owner_of, let_go,
-    tree_head_of,
+    sync_folder, tree_head_of,
 };
 use std::fmt::Write as _;
 use std::fs::File;
@@ -62,7 +62,7 @@ pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
     };
     let named = |error: std::io::Error| format!("{}: {error}", path.display());
     std::fs::rename(&half.path, path).map_err(named)?;
-    File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(named)?;
+    sync_folder(path).map_err(named)?;
     tell(&location, &findings, replaced, unnoticed)
 }
 

@@ -36,7 +36,8 @@ pub use log::LARGE_BYTES;
 pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
 pub use opening::{check_only, create_or_check};
 pub use place::{
-    RESTORING, beside, close_to_others, folder_of, free_bytes, give_to_owner_of, warning,
+    RESTORING, beside, close_to_others, folder_of, free_bytes, give_to_owner_of, sync_folder,
+    warning,
 };
 pub use readers::{ReadError, Readers};
 pub use refold::{Difference, Progress, Verdict, fold_anew, rebuild, verify};

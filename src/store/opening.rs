@@ -2,11 +2,10 @@
 
 use super::connect::{Location, OpenError};
 use super::lock::Hold;
-use super::place::{check_readable, check_writable, close_to_others, folder_of};
+use super::place::{check_readable, check_writable, close_to_others, folder_of, sync_folder};
 use super::{Trouble, code_of, log, migrate};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
-use std::fs::File;
 
 /// Marks a SQLite file as ours: "GOSS" in ASCII.
 pub const APPLICATION_ID: i64 = 0x474F_5353;
@@ -48,7 +47,7 @@ async fn create(location: &Location) -> Result<(), OpenError> {
     let folder = folder_of(path);
     close_to_others(&fresh)
         .map_err(|cause| OpenError::Folder { path: folder.to_owned(), cause })?;
-    let renamed = std::fs::rename(&fresh, path).and_then(|()| File::open(folder)?.sync_all());
+    let renamed = std::fs::rename(&fresh, path).and_then(|()| sync_folder(path));
     renamed.map_err(|cause| OpenError::Folder { path: folder.to_owned(), cause })
 }
 

@@ -6,7 +6,7 @@
 
 use super::connect::{Location, OpenError};
 use rustix::fs::{Access, access, statvfs};
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,11 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// The folder of a path.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Syncs the folder of a path: only then its new name outlives a power cut.
+pub fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
 }
 
 /// Whether there is a database at this place, which is then ours to read and write. A file that
