@@ -221,6 +221,20 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// Reads hex digits of either case: two for each byte, and nothing else.
+pub fn unhex<const N: usize>(digits: impl AsRef<[u8]>) -> Option<[u8; N]> {
+    let (pairs, rest) = digits.as_ref().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        *byte = (high? << 4 | low?) as u8;
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,6 +385,15 @@ mod tests {
         let value: std::collections::BTreeMap<String, serde_json::Value> =
             serde_json::from_slice(&out).unwrap();
         assert_eq!(serde_json::to_string(&value).unwrap(), String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn hex_digits_are_read_strictly() {
+        assert_eq!(unhex(hex(&[0, 9, 0xaf, 255])), Some([0, 9, 0xaf, 255]));
+        assert_eq!(unhex("AbCd"), Some([0xab, 0xcd]));
+        for wrong in ["", "ab", "abc", "abcde", "abcdef", "+1+1", "0x01", "ab d", "ü12", "gggg"] {
+            assert_eq!(unhex::<2>(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

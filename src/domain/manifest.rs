@@ -1,8 +1,8 @@
 //! What makes an export of some entries provable: the hashes of what it leaves out, and a signed
 //! checkpoint that all of it together leads to.
 
-use super::line::hex;
-use super::tree::{Frontier, Hash, Node, hash_from_hex};
+use super::line::{hex, unhex};
+use super::tree::{Frontier, Hash, Node};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,7 +90,7 @@ pub fn together(
             let ends =
                 tree.size().checked_add(*count).is_some_and(|end| i64::try_from(end).is_ok());
             let fits = ends && count.is_power_of_two() && tree.size().is_multiple_of(*count);
-            let hash = hash_from_hex(hash).filter(|_| fits).ok_or(next)?;
+            let hash = unhex(hash).map(Hash).filter(|_| fits).ok_or(next)?;
             tree.push_subtree(count.trailing_zeros() as u8, hash, &mut kept);
         } else if leaves.peek().is_none() && omitted.peek().is_none() {
             return Ok(Together { size: tree.size(), roots });

@@ -1,7 +1,8 @@
 //! Receipts as clients print them: `gitops-status receipt ORIGIN ID HASH`. A CI log that holds some is
 //! a witness.
 
-use super::tree::{Hash, hash_from_hex};
+use super::line::unhex;
+use super::tree::Hash;
 use std::str::FromStr;
 
 /// What stands before a receipt in a log.
@@ -28,7 +29,7 @@ impl FromStr for Receipt {
         let mut parse = || {
             let origin = words.next()?.to_owned();
             let id = words.next()?.parse().ok()?;
-            let hash = hash_from_hex(words.next()?)?;
+            let hash = Hash(unhex(words.next()?)?);
             (words.next().is_none() && id > 0).then_some(Self { origin, id, hash })
         };
         parse().ok_or("is not a receipt; write ORIGIN ID HASH as the log has them")

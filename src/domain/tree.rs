@@ -2,7 +2,7 @@
 //! proofs are `tlog_tiles`'; here is how a tree grows, which of its hashes are kept, and which nodes a
 //! proof is made of.
 
-use super::line::hex;
+use super::line::{hex, unhex};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use tlog_tiles::{
@@ -96,22 +96,10 @@ impl Frontier {
         let hashes: Vec<Hash> = text
             .as_bytes()
             .chunks(64)
-            .map(|digits| hash_from_hex(std::str::from_utf8(digits).ok()?))
+            .map(|digits| unhex(digits).map(Hash))
             .collect::<Option<_>>()?;
         (hashes.len() == size.count_ones() as usize).then_some(Self { size, hashes })
     }
-}
-
-/// Reads 64 hex digits.
-pub fn hash_from_hex(digits: &str) -> Option<Hash> {
-    if digits.len() != 64 || !digits.is_ascii() {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(Hash(hash))
 }
 
 /// The hash of a complete subtree out of its nodes of one level; their number is a power of two.

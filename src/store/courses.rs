@@ -2,10 +2,11 @@
 //! from there along the history. The writer folds late reports with it, readers look back with it.
 
 use super::dictionary::Dictionary;
-use super::rows::{NarrowEntry, PACKED_COLUMNS, digest_from_hex, unpack};
+use super::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
 use crate::domain::content::{Content, ContentDigest};
 use crate::domain::course::{Course, OpenEpisode, OpenSegment, Step};
 use crate::domain::files::FileSet;
+use crate::domain::line::unhex;
 use crate::domain::report::{Kind, Run, Source, Status};
 use crate::domain::state::{HostState, Place};
 use crate::domain::time::{SECOND, Timestamp};
@@ -280,7 +281,7 @@ impl<'c> Resume<'c> {
         let query = sqlx::query(SEGMENT).bind(self.names.root).bind(at.0);
         let row = query.fetch_optional(&mut *self.connection).await?;
         let digest = row.map(|row| row.try_get::<Option<String>, _>(3)).transpose()?.flatten();
-        Ok(digest.as_deref().and_then(digest_from_hex))
+        Ok(digest.and_then(unhex))
     }
 
     /// Puts in force what the segment of a time says; answers its beginning.
@@ -295,7 +296,7 @@ impl<'c> Resume<'c> {
         let row = row.ok_or_else(damaged)?;
         course.status = Status::from_code(row.try_get(1)?).ok_or_else(damaged)?;
         course.files = file_set(row.try_get::<Option<&str>, _>(2)?)?;
-        course.deployment = row.try_get::<Option<&str>, _>(3)?.and_then(digest_from_hex);
+        course.deployment = row.try_get::<Option<&str>, _>(3)?.and_then(unhex);
         Ok(Timestamp(row.try_get(0)?))
     }
 

@@ -195,18 +195,6 @@ pub fn content_from_row(row: &SqliteRow) -> Result<(i64, Content), sqlx::Error> 
     Ok((row.try_get(0)?, content))
 }
 
-/// Reads 32 hex digits.
-pub fn digest_from_hex(text: &str) -> Option<ContentDigest> {
-    let mut digest = ContentDigest::default();
-    if text.len() != digest.len() * 2 {
-        return None;
-    }
-    for (at, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(digest)
-}
-
 fn damaged(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("content.{what} is damaged").into())
 }

@@ -15,10 +15,8 @@ use super::readers::{ReadError, Readers};
 use super::refold::Progress;
 use super::rows::{NarrowEntry, PACKED_COLUMNS, hash8, unpack};
 use super::writer::kept_json;
-use crate::domain::line::{Entry, LineWriter, leaf_hash};
-use crate::domain::tree::{
-    Frontier, Hash, KEPT_LEAVES, KEPT_LEVELS, Node, Nodes, Question, fold, hash_from_hex,
-};
+use crate::domain::line::{Entry, LineWriter, leaf_hash, unhex};
+use crate::domain::tree::{Frontier, Hash, KEPT_LEAVES, KEPT_LEVELS, Node, Nodes, Question, fold};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 use std::sync::{Arc, LazyLock};
@@ -164,10 +162,7 @@ async fn subtrees(
     let query = sqlx::query(SUBTREES).bind(level).bind(first as i64).bind(end as i64);
     let row = query.fetch_one(connection).await?;
     let digits: String = row.try_get::<Option<String>, _>(0)?.unwrap_or_default();
-    let hashes = digits
-        .as_bytes()
-        .chunks(64)
-        .map(|hash| std::str::from_utf8(hash).ok().and_then(hash_from_hex));
+    let hashes = digits.as_bytes().chunks(64).map(|digits| unhex(digits).map(Hash));
     let hashes: Option<Vec<Hash>> = hashes.collect();
     hashes
         .filter(|hashes| hashes.len() as u64 == end - first)

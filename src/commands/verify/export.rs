@@ -3,9 +3,9 @@
 use super::{Found, Held, Report, read_file};
 use crate::commands::{Failure, wrong_argument};
 use crate::domain::checkpoint::Checkpoint;
-use crate::domain::line::{hex, leaf_hash};
+use crate::domain::line::{hex, leaf_hash, unhex};
 use crate::domain::manifest::{self, Manifest};
-use crate::domain::tree::{Hash, hash_from_hex};
+use crate::domain::tree::Hash;
 use crate::store::{Fault, beside};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -130,7 +130,7 @@ fn find(id: u64, lines: &Lines, omitted: &[(u64, u64, String)]) -> Found {
     let holds = |(first, count, _): &&(u64, u64, String)| id >= *first && id - first < *count;
     match omitted.iter().find(holds) {
         // Of one entry alone the manifest has the leaf.
-        Some((_, 1, hash)) => hash_from_hex(hash).map_or(Found::LeftOut, Found::Hash),
+        Some((_, 1, hash)) => unhex(hash).map_or(Found::LeftOut, |hash| Found::Hash(Hash(hash))),
         // Of several it has not, and of what came later nothing.
         _ => Found::LeftOut,
     }

@@ -4,6 +4,7 @@
 //!
 //! A digest of 256 random bits needs no slow hash: there is nothing to guess.
 
+use crate::domain::line::{hex, unhex};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
@@ -29,20 +30,12 @@ impl Digest {
 
     /// Reads 64 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Self(bytes))
+        unhex(text).map(Self)
     }
 
     /// As `TOKENS_FILE` has it.
     pub fn hex(&self) -> String {
-        crate::domain::line::hex(&self.0)
+        hex(&self.0)
     }
 
     /// Whether it is the same, in a time that does not depend on it.

@@ -4,12 +4,11 @@
 use super::{Lookback, Past};
 use crate::domain::content::{Content, ContentDigest};
 use crate::domain::course::Change;
-use crate::domain::line::hex;
+use crate::domain::line::{hex, unhex};
 use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::store::readers::Readers;
-use crate::store::rows::digest_from_hex;
 use sqlx::Row;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -73,7 +72,7 @@ impl Lookback<'_> {
         let hosts = serde_json::to_string(&hosts).expect("integers are JSON");
         let mut found = vec![None; self.hosts.len()];
         for row in sqlx::query(DEPLOYMENTS).bind(hosts).fetch_all(&mut *self.connection).await? {
-            let digest = row.try_get::<Option<&str>, _>(1)?.and_then(digest_from_hex);
+            let digest = row.try_get::<Option<&str>, _>(1)?.and_then(unhex);
             found[row.try_get::<i64, _>(0)? as usize] = digest;
         }
         Ok(found)
@@ -89,7 +88,7 @@ impl Lookback<'_> {
         let wanted = serde_json::to_string(&wanted).expect("strings are JSON");
         let mut ids = HashMap::new();
         for row in sqlx::query(CONTENT_IDS).bind(wanted).fetch_all(&mut *self.connection).await? {
-            if let Some(digest) = digest_from_hex(row.try_get(0)?) {
+            if let Some(digest) = unhex(row.try_get::<&str, _>(0)?) {
                 ids.insert(row.try_get::<i64, _>(1)?, digest);
             }
         }

@@ -4,7 +4,8 @@
 //! the other they are put into a new tree here, which must come out as the kept one.
 
 use super::{leaves_of, rows};
-use crate::domain::tree::{Frontier, Hash, KEPT_LEAVES, KEPT_LEVELS, Node, hash_from_hex};
+use crate::domain::line::unhex;
+use crate::domain::tree::{Frontier, Hash, KEPT_LEAVES, KEPT_LEVELS, Node};
 use crate::store::Trouble;
 use crate::store::connect::Location;
 use crate::store::dictionary::Dictionary;
@@ -363,7 +364,7 @@ fn read(rows: Vec<SqliteRow>) -> Result<HashMap<Node, Hash>, sqlx::Error> {
     for row in rows {
         let (level, n): (u8, i64) = (row.try_get(0)?, row.try_get(1)?);
         // A hash that is none cannot be the right one.
-        if let Some(hash) = hash_from_hex(row.try_get(2)?) {
+        if let Some(hash) = unhex(row.try_get::<&str, _>(2)?).map(Hash) {
             nodes.insert(Node { level, n: n as u64 }, hash);
         }
     }

@@ -13,13 +13,13 @@ use super::texts::{
     BEGIN, BLOCK_ROWS, COMMIT, GROW, add, add_tree, bind_block, block_text, json_text, kept_json,
     keys_json, lone_row, rejections_json, texts,
 };
-use crate::domain::line::hex;
+use crate::domain::line::{hex, unhex};
 use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Sender, Source};
 use crate::domain::time::Timestamp;
 use crate::store::code_of;
 use crate::store::dictionary::Dictionary;
-use crate::store::rows::{NarrowEntry, content_json, digest_from_hex, hash8};
+use crate::store::rows::{NarrowEntry, content_json, hash8};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Executor, Row};
@@ -182,7 +182,7 @@ impl Writer {
             let id: i64 = row.try_get(3)?;
             match row.try_get::<i64, _>(0)? {
                 0 => {
-                    if let Some(digest) = a.as_deref().and_then(digest_from_hex) {
+                    if let Some(digest) = a.and_then(unhex) {
                         self.contents.known.insert(digest, id);
                     }
                 }

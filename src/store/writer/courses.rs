@@ -5,12 +5,12 @@ use super::Writer;
 use crate::domain::content::ContentDigest;
 use crate::domain::course::{Change, Course};
 use crate::domain::files::{FileSet, FileSetDigest};
-use crate::domain::line::hex;
+use crate::domain::line::{hex, unhex};
 use crate::domain::report::Source;
 use crate::domain::time::Timestamp;
 use crate::store::courses::{Names, Resume, Walk, Walked, file_set};
 use crate::store::dictionary::Dictionary;
-use crate::store::rows::{digest_from_hex, open_columns};
+use crate::store::rows::open_columns;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
@@ -177,7 +177,7 @@ async fn boundaries(
     let mut found = Boundaries::new();
     for row in query.fetch_all(connection).await? {
         let files = file_set(row.try_get::<Option<&str>, _>(2)?)?;
-        let deployment = row.try_get::<Option<&str>, _>(3)?.and_then(digest_from_hex);
+        let deployment = row.try_get::<Option<&str>, _>(3)?.and_then(unhex);
         found.insert(Timestamp(row.try_get(0)?), (row.try_get(1)?, files, deployment));
     }
     if let Some(open) = current.open.filter(|open| open.start > behind) {
