@@ -6,7 +6,7 @@ use crate::config::{DatabaseArgs, KeyArgs};
 use crate::domain::checkpoint::{Checkpoint, SigningKeys};
 use crate::domain::tree::Question;
 use crate::recorder::Clock;
-use crate::store::{Hold, Location, Readers, Role, note_signed};
+use crate::store::{Hold, Location, Readers, Role, TreeHead, note_signed};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,18 +36,20 @@ impl Trust {
         let remembered = Remembered::read(location.remembered())?;
         let origin = database.recorder.origin();
         let readers = database.readers.clone();
+        let head = readers.tree_head().await?;
         let comparable = match remembered.newest() {
-            Some(newest) => compare(&readers, newest, location).await?,
+            Some(newest) => compare(&readers, &head, newest, location).await?,
             None => true,
         };
-        let signed = readers.tree_head().await?.signed;
-        let fresh = remembered.known().is_empty() && !signed;
+        let fresh = remembered.known().is_empty() && !head.signed;
         let keys = keys::load_or_create(&keys::path(key, location), origin, fresh)?;
-        if !signed {
+        if !head.signed {
             note_signed(location).await?;
         }
         let mut trust = Self { keys: Arc::new(keys), remembered, readers, clock, comparable };
-        trust.remember().await?;
+        if comparable {
+            trust.add(head).await?;
+        }
         Ok(trust)
     }
 
@@ -57,6 +59,10 @@ impl Trust {
             return Ok(());
         }
         let head = self.readers.tree_head().await?;
+        self.add(head).await
+    }
+
+    async fn add(&mut self, head: TreeHead) -> Result<(), Failure> {
         let (size, root) = (head.tree.size(), head.tree.root());
         let checkpoint = Checkpoint { origin: head.origin, size, root };
         self.remembered.add(checkpoint, &self.keys, (self.clock)()).await?;
@@ -78,10 +84,10 @@ impl Trust {
 /// told because an entry is damaged.
 async fn compare(
     readers: &Readers,
+    head: &TreeHead,
     newest: &Checkpoint,
     location: &Location,
 ) -> Result<bool, Failure> {
-    let head = readers.tree_head().await?;
     let (path, size) = (location.path.display(), head.tree.size());
     let file = location.remembered();
     let what_to_do = format!(
@@ -101,15 +107,18 @@ async fn compare(
         head.tree.root()
     } else {
         // The part of it that is not kept is hashed anew, which a damaged entry would falsify.
-        let unlike = "whether the history goes on where it was cannot be told, and no newer checkpoint is remembered; run `verify`";
+        let consequence = "whether the history goes on where it was cannot be told, and no newer checkpoint is remembered; run `verify`";
         match readers.damaged(&head.origin, then).await {
             Ok(None) => {}
             Ok(Some(id)) => {
-                tracing::error!(id, "an entry is not what was recorded under its id: {unlike}");
+                tracing::error!(
+                    id,
+                    "an entry is not what was recorded under its id: {consequence}"
+                );
                 return Ok(false);
             }
             Err(error) => {
-                tracing::error!(%error, "the newest entries cannot be read: {unlike}");
+                tracing::error!(%error, "the newest entries cannot be read: {consequence}");
                 return Ok(false);
             }
         }
