@@ -26,6 +26,14 @@ pub fn host_key(request: &HttpRequest) -> Result<HostKey, Problem> {
     }
 }
 
+/// The id at the end of the path: digits and nothing else. `None`: it is no id, or is too large for one.
+pub fn id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+    let text = segments(request)?.pop().unwrap_or_default();
+    // A number may have a sign; an id has none.
+    let id = text.parse().ok().filter(|_| !text.starts_with('+'));
+    Ok(id.filter(|id| (1..=i64::MAX as u64).contains(id)))
+}
+
 /// Query parameters in the order sent. An empty value is no value.
 #[derive(Debug, Clone, Default)]
 pub struct Params {

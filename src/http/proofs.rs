@@ -1,7 +1,7 @@
 //! Trust goes out: signed checkpoints, and proofs against them.
 
 use super::AppState;
-use super::params::{Params, segments};
+use super::params::{self, Params};
 use super::problem::{Problem, ProblemBody};
 use super::respond::{self, Prepared};
 use crate::domain::checkpoint::Checkpoint;
@@ -113,12 +113,7 @@ pub async fn inclusion(
     let (origin, newest) = (&head.origin, head.tree.size());
     let mut params = Params::of(&request)?;
     params.only(&["size"]);
-    let id = match segments(&request)?.as_slice() {
-        [_, id] if !id.starts_with('+') => {
-            id.parse::<u64>().ok().filter(|id| (1..=newest).contains(id))
-        }
-        _ => None,
-    };
+    let id = params::id(&request)?.filter(|id| *id <= newest);
     let id = id.ok_or_else(Problem::no_such_entry)?;
     let size = params.number("size", id..=newest).unwrap_or(newest);
     params.check()?;

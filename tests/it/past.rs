@@ -169,7 +169,7 @@ fn an_id_that_a_late_report_retires_says_what_replaced_it() {
     assert_eq!(server.json("/episodes/4")["started_at"], "2026-04-26T09:30:00Z");
     // A report that never opened a drift was never an episode.
     report(&server, "a", "out_of_sync", "2026-04-26T10:30:00Z", &["/z"]);
-    for id in ["5", "3", "99", "0", "x"] {
+    for id in ["5", "3", "99", "0", "x", "+4"] {
         server.get(&format!("/episodes/{id}")).problem(404);
     }
     // By what was known then, it is what it was.

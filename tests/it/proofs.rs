@@ -129,6 +129,7 @@ fn what_cannot_be_proven_is_refused_with_the_reason() {
         "/proof/0",
         "/proof/6",
         "/proof/-1",
+        "/proof/+1",
         "/proof/x",
         "/proof/1.0",
         "/proof/%FF",

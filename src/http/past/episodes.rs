@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 use crate::http::AppState;
 use crate::http::history::Format;
 use crate::http::openapi::past::{EpisodeAnswer, PastParams};
-use crate::http::params::{Params, segments};
+use crate::http::params::{self, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::respond::{JSON, Prepared, varies_by_accept};
 use crate::store::{EpisodeRecord, Question};
@@ -335,9 +335,7 @@ pub struct Superseded {
         (status = 404, description = "No episode has or had this id", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-episode","title":"No episode has or had this id","status":404,"detail":"No report of this id has opened a drift; /episodes lists those that have","instance":"urn:gitops-status-server:request:5f0c9a3e-23"})),
         (status = 503, description = "The database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server cannot read its database","status":503,"detail":"The database cannot be read just now","instance":"urn:gitops-status-server:request:5f0c9a3e-24"}))))]
 pub async fn one(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    let id = segments(&request)?.pop().and_then(|text| text.parse::<u64>().ok());
-    let id =
-        id.filter(|id| (1..=i64::MAX as u64).contains(id)).ok_or_else(Problem::no_such_episode)?;
+    let id = params::id(&request)?.ok_or_else(Problem::no_such_episode)?;
     let sent = app.readers.host_of_entry(id).await?.ok_or_else(Problem::no_such_episode)?;
     let (_, state) = app.board.find(&sent).ok_or_else(Problem::no_such_episode)?;
     let question = Question::now(app.now());
