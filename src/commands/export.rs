@@ -2,6 +2,7 @@
 
 mod proof;
 
+use super::verify::manifest_of;
 use super::{Failure, keys, outputs, system_clock};
 use crate::board::Board;
 use crate::config::{ExportArgs, ExportFormat};
@@ -11,6 +12,7 @@ use crate::http::history::{HistoryQuery, Walk, hosts_filter};
 use crate::store::{Dictionary, Location, Readers, Writer, beside, check_only};
 use indicatif::{ProgressBar, ProgressStyle};
 use proof::LinesSeen;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +22,11 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database.database_url)?;
     check_only(&location).await?;
     if let Some(file) = &args.output {
-        outputs::check(&location, Some(&keys::path(&args.key, &location)), file)?;
+        let key = keys::path(&args.key, &location);
+        outputs::check(&location, Some(&key), file)?;
+        if args.proof {
+            outputs::check(&location, Some(&key), &manifest_of(file))?;
+        }
     }
     let dictionary = Arc::new(Dictionary::default());
     let loaded = Writer::look(&location, &dictionary).await?;
@@ -80,21 +86,29 @@ async fn to_file(
 ) -> Result<(), Failure> {
     let part = beside(path, ".part");
     let named = |error: std::io::Error| format!("{}: {error}", part.display());
-    let file = outputs::open_part(&part, 0o666)?;
-    file.set_len(0).map_err(named)?;
-    let mut file = BufWriter::new(file);
+    let mut file = begin(&part)?;
     let bar = progress(expected);
     while let Some(chunk) = walk.next_chunk().await? {
         file.write_all(&chunk).map_err(named)?;
         seen.see(&chunk);
         bar.set_position(walk.rows);
     }
-    let file = file.into_inner().map_err(|error| named(error.into_error()))?;
-    file.sync_all().map_err(named)?;
-    std::fs::rename(&part, path).map_err(named)?;
+    complete(file, &part, path).map_err(named)?;
     bar.finish_and_clear();
     eprintln!("{}: {} rows", path.display(), walk.rows);
     Ok(())
+}
+
+/// Begins a file anew under the name that it has until it is complete.
+fn begin(part: &Path) -> Result<BufWriter<File>, Failure> {
+    let file = outputs::open_part(part, 0o666)?;
+    file.set_len(0).map_err(|error| format!("{}: {error}", part.display()))?;
+    Ok(BufWriter::new(file))
+}
+
+fn complete(file: BufWriter<File>, part: &Path, path: &Path) -> std::io::Result<()> {
+    file.into_inner()?.sync_all()?;
+    std::fs::rename(part, path)
 }
 
 /// A bar where the number of rows is known, a counter where it is not; nothing off a terminal.

@@ -61,6 +61,34 @@ fn nothing_is_written_onto_the_database_or_its_own_files() {
 }
 
 #[test]
+fn nothing_is_written_onto_what_stands_where_a_manifest_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    history(folder);
+    let export = ["export", "--format", "ndjson", "--proof", "--output", "lines"];
+    // A link that leads to the database, and a key and a database with the manifest's name.
+    symlink("history.db", folder.join("lines.manifest.json.part")).unwrap();
+    let before = everything(folder);
+    let (code, _, said) = command(folder, &export);
+    assert_eq!((code, said.lines().count()), (1, 1), "{said}");
+    assert!(everything(folder) == before, "{said}");
+    std::fs::remove_file(folder.join("lines.manifest.json.part")).unwrap();
+    for (from, setting) in [
+        ("history.db.key", ["--signing-key-file", "lines.manifest.json"]),
+        ("history.db", ["--database-url", "sqlite://lines.manifest.json"]),
+    ] {
+        let to = folder.join("lines.manifest.json");
+        std::fs::rename(folder.join(from), &to).unwrap();
+        let before = everything(folder);
+        let (code, _, said) = command(folder, &[&export[..], &setting].concat());
+        assert!(code == 1 && said.contains("would replace"), "{from}: {said}");
+        assert!(everything(folder) == before, "{from}: {said}");
+        std::fs::rename(&to, folder.join(from)).unwrap();
+    }
+    assert_eq!(command(folder, &export).0, 0);
+}
+
+#[test]
 fn a_restore_reads_its_source_whole_and_leaves_it() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -1,6 +1,6 @@
 //! The manifest of an export: what it leaves out, so that what it holds can be proven.
 
-use super::Sees;
+use super::{Sees, begin, complete};
 use crate::commands::verify::manifest_of;
 use crate::commands::{Failure, progress};
 use crate::config::ExportArgs;
@@ -11,8 +11,7 @@ use crate::store::{Dictionary, Location, beside, hashes_of};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// What a manifest must know of the lines.
@@ -73,18 +72,16 @@ pub async fn write(
         omitted: omitted.map(|(node, hash)| manifest::omitted(*node, hash)).collect(),
     };
     let path = manifest_of(export);
-    let named = |error: std::io::Error| format!("{}: {error}", path.display());
-    save(&path, &manifest).map_err(named)?;
+    save(&path, &manifest)?;
     eprintln!("{}: proves them against the {} entries there are", path.display(), checkpoint.size);
     Ok(())
 }
 
-fn save(path: &Path, manifest: &Manifest) -> std::io::Result<()> {
+fn save(path: &Path, manifest: &Manifest) -> Result<(), Failure> {
     let part = beside(path, ".part");
-    let mut file = BufWriter::new(File::create(&part)?);
-    serde_json::to_writer(&mut file, manifest)?;
-    file.write_all(b"\n")?;
-    let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    std::fs::rename(&part, path)
+    let mut file = begin(&part)?;
+    let written = serde_json::to_writer(&mut file, manifest).map_err(std::io::Error::from);
+    let written = written.and_then(|()| file.write_all(b"\n"));
+    let completed = written.and_then(|()| complete(file, &part, path));
+    completed.map_err(|error| format!("{}: {error}", part.display()).into())
 }
