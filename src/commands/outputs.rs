@@ -73,7 +73,10 @@ pub fn open_part(part: &Path, mode: u32) -> Result<File, Failure> {
 
 /// A name that nothing has yet: this one, or with a number behind it.
 pub fn unused(path: &Path) -> PathBuf {
-    let is_free = |path: &Path| matches!(std::fs::symlink_metadata(path), Err(error) if error.kind() == ErrorKind::NotFound);
+    let is_free = |path: &Path| {
+        let there = std::fs::symlink_metadata(path);
+        there.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    };
     let numbered = (2..).map(|n| beside(path, &format!("-{n}")));
     let found = std::iter::once(path.to_owned()).chain(numbered).find(|path| is_free(path));
     found.expect("numbers do not end")

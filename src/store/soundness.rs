@@ -88,7 +88,7 @@ fn sums(columns: &str, filter: &str) -> String {
 
 /// The one row of an answer that has only texts.
 async fn texts(connection: &mut SqliteConnection, sql: &str) -> Result<Vec<String>, sqlx::Error> {
-    // As above.
+    // The text is made of constants and of what the schema itself says.
     let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await?;
     (0..row.len()).map(|column| row.try_get(column)).collect()
 }
