@@ -2,7 +2,7 @@
 //! Nothing may be built on that.
 
 use crate::harness::pipeline_report;
-use crate::process::{Process, binary, url};
+use crate::process::{Process, SERVE, binary, url};
 use std::path::Path;
 use std::process::Command;
 
@@ -28,7 +28,7 @@ int fdatasync(int file) {
 /// A start that ends by itself.
 fn start_with_shim(folder: &Path) -> (i32, String) {
     let mut server = binary(folder);
-    server.args(["--api-host", "127.0.0.1", "--api-port", "0", "--database-url", &url(folder)]);
+    server.args(SERVE).env("DATABASE_URL", url(folder));
     let output = server.env("LD_PRELOAD", folder.join("shim.so")).output().unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }

@@ -1,7 +1,7 @@
 //! Status files of v1 and v2: `STATUS_FILE` at the first start, and `import FILE` by hand.
 
 use crate::harness::{row, with};
-use crate::process::{Process, database, run_with, url};
+use crate::process::{Process, SERVE, database, run_with, url};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -97,8 +97,7 @@ fn a_broken_file_is_named_with_its_place_and_changes_nothing() {
         let settings =
             [("DATABASE_URL", url(folder.path())), ("STATUS_FILE", "status.json".into())];
         let settings: Vec<(&str, &str)> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let serve = ["serve", "--api-host", "127.0.0.1", "--api-port", "0"];
-        let (code, said) = run_with(folder.path(), &settings, &serve);
+        let (code, said) = run_with(folder.path(), &settings, &SERVE);
         assert_eq!(code, 1, "{contents}: {said}");
         assert!(said.contains(place), "{contents}: {said}");
         let later = Process::start(folder.path());

@@ -1,7 +1,7 @@
 //! The signing key's file and the checkpoints remembered beside the database: what the server knows of
 //! its own past when it starts.
 
-use crate::process::{Process, binary, database, run, url};
+use crate::process::{Process, database, refused, run, url};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -23,22 +23,6 @@ fn once(folder: &Path, host: &str) -> String {
     let key = server.get("/checkpoint/key").text();
     assert!(server.stop().success());
     key
-}
-
-/// What a server says that does not start.
-fn refused(folder: &Path) -> String {
-    let mut command = binary(folder);
-    // Without a port to listen on it would not get far even if it started.
-    command.envs([
-        ("DATABASE_URL", url(folder).as_str()),
-        ("API_HOST", "127.0.0.1"),
-        ("API_PORT", "0"),
-    ]);
-    let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    said.lines().last().unwrap().to_owned()
 }
 
 fn command(folder: &Path, arguments: &[&str]) -> (bool, String) {

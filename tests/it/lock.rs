@@ -1,13 +1,10 @@
 //! One server for each database: a second one exits at once and names the first.
 
 use crate::harness::{check, pipeline_report};
-use crate::process::{Process, binary, command, url};
+use crate::process::{Process, SERVE, binary, command, url};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-
-/// Serves on a port of the system's choice.
-const SERVE: [&str; 5] = ["serve", "--api-host", "127.0.0.1", "--api-port", "0"];
 
 fn one_line(said: &str) -> &str {
     assert_eq!(said.trim_end().lines().count(), 1, "{said}");

@@ -42,6 +42,16 @@ pub fn command(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// Serves on a port of the system's choice: for starts that fail.
+pub const SERVE: [&str; 5] = ["serve", "--api-host", "127.0.0.1", "--api-port", "0"];
+
+/// Why a server does not start on the folder's database: the last that it says.
+pub fn refused(folder: &Path) -> String {
+    let (code, _, said) = command(folder, &SERVE);
+    assert_eq!(code, 1, "{said}");
+    said.lines().last().unwrap().to_owned()
+}
+
 /// Runs statements on a database file, behind the server's back.
 pub fn sql(path: &Path, statements: &str) {
     actix_web::rt::System::new().block_on(async {

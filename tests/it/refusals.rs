@@ -2,13 +2,11 @@
 
 use crate::backup::everything;
 use crate::harness::pipeline_report;
-use crate::process::{Process, binary, command, database, sql, url};
+use crate::process::{Process, SERVE, binary, command, database, sql, url};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Serves on a port of the system's choice.
-const SERVE: [&str; 5] = ["serve", "--api-host", "127.0.0.1", "--api-port", "0"];
 /// Everything that opens a database.
 const COMMANDS: [&[&str]; 8] = [
     &SERVE,
