@@ -24,21 +24,12 @@ pub fn run(run: &Run) -> Outcome {
             server.stop()?;
             server = Server::under(run, &folder, &shim)?;
         }
-        for_a_while(
-            server.address,
-            &ledger,
-            CLIENTS,
-            &mut run.chance(),
-            Duration::from_millis(100),
-        );
+        let report = |time| {
+            for_a_while(server.address, &ledger, CLIENTS, &mut run.chance(), time);
+        };
+        report(Duration::from_millis(100));
         shim.set(Field::ClockOffsetMicros, hours * HOUR);
-        for_a_while(
-            server.address,
-            &ledger,
-            CLIENTS,
-            &mut run.chance(),
-            Duration::from_millis(200),
-        );
+        report(Duration::from_millis(200));
         ensure!(server.status_of("/ready") == 200, "not ready after a jump by {hours} hours");
     }
     ensure!(ledger.unavailable() == 0, "reports were refused because of the clock");
