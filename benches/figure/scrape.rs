@@ -1,44 +1,43 @@
-//! `GET /metrics` of 10,000 hosts, as Prometheus asks: one at a time, gzipped; after every report a
-//! body of its own.
+//! `GET /metrics` of 10,000 hosts, as Prometheus asks: one at a time; after every report a body of
+//! its own.
 
-use super::server::Server;
-use super::{data, median, row, verdict};
+use crate::support::book::{Book, Target};
+use crate::support::plan::Plan;
+use crate::support::{data, server};
 use std::time::Instant;
 
 const HOSTS: usize = 10_000;
-const ROUNDS: usize = 15;
 /// Hosts in one request.
 const ARRAY: usize = 1000;
 
-pub fn run() {
-    println!("\nscrape: GET /metrics with {HOSTS} hosts");
+pub fn run(plan: &Plan) {
+    let mut book = Book::new("scrape", format!("GET /metrics with {HOSTS} hosts, after a report"));
     let folder = data::scratch();
-    let server = Server::start(&folder.path().join("scrape.db"));
+    let server = server::start(&folder.path().join("scrape.db"));
     let url = |path: &str| format!("http://127.0.0.1:{}{path}", server.port);
+    let post = |body: String| {
+        ureq::post(url("/status/pipeline")).content_type("application/json").send(body).unwrap();
+    };
     for first in (0..HOSTS).step_by(ARRAY) {
         let hosts: Vec<String> = (first..first + ARRAY).map(report).collect();
-        let body = format!("[{}]", hosts.join(","));
-        let post = ureq::post(url("/status/pipeline")).content_type("application/json");
-        post.send(body).unwrap();
+        post(format!("[{}]", hosts.join(",")));
     }
-    let mut bytes = 0;
     for (name, encoding) in [("plain", "identity"), ("gzipped, as Prometheus asks", "gzip")] {
-        let mut times = Vec::new();
-        for round in 0..ROUNDS {
-            let post = ureq::post(url("/status/pipeline")).content_type("application/json");
-            post.send(report(round)).unwrap();
+        let (mut times, mut bytes) = (Vec::new(), 0);
+        for round in 0..2 * plan.rounds {
+            post(report(round));
             let begun = Instant::now();
             let get = ureq::get(url("/metrics")).header("Accept-Encoding", encoding);
             let body = get.call().unwrap().body_mut().with_config().limit(1 << 26).read_to_vec();
             times.push(begun.elapsed().as_secs_f64() * 1e3);
             bytes = body.unwrap().len();
         }
-        println!("  {name}: {bytes} bytes");
-        row(name, "ms", &times);
-        let time = median(&times);
-        verdict(&format!("a scrape, {name}"), time, time < 50.0, "under 50 ms");
+        book.note(format!("A scrape, {name}: {bytes} bytes."));
+        let label = format!("a scrape of 10,000 hosts, {name}");
+        book.verdict(label, "", "ms", &times, Target::at_most(50.0));
     }
     server.stop();
+    book.close(&plan.out);
 }
 
 fn report(host: usize) -> String {
