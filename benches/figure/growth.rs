@@ -54,5 +54,12 @@ pub fn copy_of(rows: usize, folder: &tempfile::TempDir) -> PathBuf {
     // A clean start and stop leave nothing in the log.
     server::start(&from).stop();
     std::fs::copy(&from, &to).unwrap();
+    // The signing key, and what was signed.
+    for ending in ["key", "checkpoints"] {
+        let beside = format!("{}.{ending}", from.display());
+        if std::fs::exists(&beside).unwrap() {
+            std::fs::copy(beside, format!("{}.{ending}", to.display())).unwrap();
+        }
+    }
     to
 }

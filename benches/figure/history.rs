@@ -22,8 +22,10 @@ struct Side {
     pages: Pages,
     /// Name of the depth, the cursors of the hosts, microseconds of each round.
     depths: Vec<(&'static str, Vec<String>, Vec<f64>)>,
-    /// SQLite by itself; and how long a page takes at 32 connections, all told.
+    /// SQLite by itself: without and with JSON.
+    statement: Vec<f64>,
     bare: Vec<f64>,
+    /// How long a page takes at 32 connections, all told.
     wall: Vec<f64>,
 }
 
@@ -47,6 +49,11 @@ pub fn run(plan: &Plan) {
             format!("newest page of {rows} rows, time per page at 32 connections"),
             "µs",
             &side.wall,
+        );
+        book.row(
+            format!("SQLite by itself, every column read, {rows} rows"),
+            "µs",
+            &side.statement,
         );
         book.row(format!("SQLite by itself and JSON, {rows} rows"), "µs", &side.bare);
         let one = &side.depths[0].2;
@@ -113,7 +120,8 @@ impl Side {
             depths.push(("middle", cursors(&server, each / 2), vec![]));
             depths.push(("oldest", cursors(&server, each - PAGE - 10), vec![]));
         }
-        Self { rows, server, pages: Pages::open(&database), depths, bare: vec![], wall: vec![] }
+        let pages = Pages::open(&database);
+        Self { rows, server, pages, depths, statement: vec![], bare: vec![], wall: vec![] }
     }
 
     /// One round; bytes of a page by SQLite itself.
@@ -129,13 +137,15 @@ impl Side {
             self.depths.iter().map(|(_, cursors, _)| median(&ask(1, cursors).latencies)).collect();
         let wall = 1e6 / ask(CONNECTIONS, &self.depths[0].1).per_second;
         let hosts: Vec<_> = (0..ASKED).map(|at| data::host(at * 49)).collect();
-        let (pages, bytes) = self.pages.pages(&hosts, time);
+        let (rows_only, _) = self.pages.pages(&hosts, time / 2, false);
+        let (pages, bytes) = self.pages.pages(&hosts, time, true);
         if !warms {
             for ((_, _, all), time) in self.depths.iter_mut().zip(times) {
                 all.push(time);
             }
             self.wall.push(wall);
             self.bare.push(median(&pages) * 1e6);
+            self.statement.push(median(&rows_only) * 1e6);
         }
         bytes
     }

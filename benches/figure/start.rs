@@ -11,10 +11,10 @@ pub fn run(plan: &Plan) {
     for rows in &plan.sizes {
         let path = data::quarter(*rows);
         // Whatever was left of an earlier run is cleaned up by this one.
-        server::start(&path).stop();
+        server::start_product(&path).stop();
         let (mut times, mut memory) = (vec![], vec![]);
         for _ in 0..plan.rounds {
-            let server = server::start(&path);
+            let server = server::start_product(&path);
             times.push(server.ready_after.as_secs_f64() * 1e3);
             std::thread::sleep(Duration::from_millis(700));
             memory.push(server.memory("VmRSS"));

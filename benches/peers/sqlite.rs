@@ -3,8 +3,8 @@
 
 use gitops_status_server::domain::time::Timestamp;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Statement, params_from_iter};
-use std::fmt::Write;
+use rusqlite::{Connection, OpenFlags, Row, Statement};
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,13 @@ const TABLE: &str = "
     ) STRICT;
     CREATE INDEX report_by_host ON report (host_id, time);
     CREATE INDEX report_by_time ON report (time);";
+/// Grows the log to its full size, as that of a server that has run for a while: then commits overwrite
+/// it, and a sync need not wait for the file system's journal.
+const GROW_LOG: &str = "
+    CREATE TABLE ballast (bytes BLOB) STRICT;
+    INSERT INTO ballast VALUES (zeroblob(34000000));
+    DROP TABLE ballast;
+    PRAGMA wal_checkpoint(RESTART);";
 
 /// A database that takes rows.
 pub struct Rows {
@@ -34,11 +41,12 @@ impl Rows {
                    PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=8000;";
         connection.execute_batch(set).unwrap();
         connection.execute_batch(TABLE).unwrap();
+        connection.execute_batch(GROW_LOG).unwrap();
         Self { connection, seq: 0 }
     }
 
-    /// Commits batches of `batch` rows for a while: as fast as it goes, or one every `gap`. Seconds
-    /// of each commit, counted from when it was due.
+    /// Commits batches of `batch` rows for a while: as fast as it goes, or one every `gap` (a late one
+    /// at once). Seconds of each, from its BEGIN on.
     pub fn commits(&mut self, batch: usize, time: Duration, gap: Option<Duration>) -> Vec<f64> {
         let places = vec!["(?,?,?,?,?,?,?,?,?,?,?,?)"; batch].join(",");
         let insert = format!("INSERT INTO report VALUES {places}");
@@ -47,12 +55,12 @@ impl Rows {
         let mut commit = self.connection.prepare("COMMIT").unwrap();
         let (started, mut times) = (Instant::now(), Vec::new());
         loop {
-            let mut due = Instant::now();
             if let Some(gap) = gap {
-                due = started + gap.mul_f64(times.len() as f64);
+                let due = started + gap.mul_f64(times.len() as f64);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
-            if due.duration_since(started) >= time {
+            let from = Instant::now();
+            if from.duration_since(started) >= time {
                 return times;
             }
             begin.raw_execute().unwrap();
@@ -62,7 +70,7 @@ impl Rows {
             }
             insert.raw_execute().unwrap();
             commit.raw_execute().unwrap();
-            times.push(due.elapsed().as_secs_f64());
+            times.push(from.elapsed().as_secs_f64());
         }
     }
 }
@@ -98,7 +106,7 @@ const TRANSITIONS: Form = Form::Word(&["none", "opened", "changed", "closed"]);
 const VALIDATIONS: Form = Form::Word(&["passed", "failed", "skipped"]);
 
 /// The columns of an item, out of the tables of our schema. The digest is the part that is kept.
-const COLUMNS: [(&str, &str, Form); 33] = [
+const COLUMNS: [(&str, &str, Form); 37] = [
     ("origin", "(SELECT origin FROM head)", Form::Text),
     ("id", "h.seq", Form::Id),
     ("kind", "h.kind", KINDS),
@@ -121,6 +129,8 @@ const COLUMNS: [(&str, &str, Form); 33] = [
     ("commit_sha", "c.commit_sha", Form::Text),
     ("branch", "c.branch", Form::Text),
     ("updated_by", "c.updated_by", Form::Text),
+    ("last_pipeline_run", "c.last_pipeline_run", Form::Time),
+    ("last_cron_check", "c.last_cron_check", Form::Time),
     ("labels", "c.labels", Form::Json),
     ("run_id", "r.run_id", Form::Text),
     ("run_url", "r.run_url", Form::Text),
@@ -131,6 +141,8 @@ const COLUMNS: [(&str, &str, Form); 33] = [
     ("reason", "c.reason", Form::Text),
     ("detail", "c.detail", Form::Json),
     ("status_code", "c.status", Form::Integer),
+    ("changed_files_count", "json_array_length(c.changed_files)", Form::Integer),
+    ("changed_files_text", "NULL", Form::Text),
     ("hash", "h.hash8", Form::Id),
 ];
 
@@ -146,9 +158,14 @@ impl Pages {
         Self { connection: Connection::open_with_flags(path, flags).unwrap() }
     }
 
-    /// Reads the newest 100 rows of each host again and again, and writes them as JSON. Seconds for
-    /// each page, and the bytes of one.
-    pub fn pages(&self, hosts: &[(String, String)], time: Duration) -> (Vec<f64>, usize) {
+    /// Reads the newest 100 rows of each host again and again, and writes them as JSON if that is
+    /// asked for. Seconds for each page, and the bytes of one.
+    pub fn pages(
+        &self,
+        hosts: &[(String, String)],
+        time: Duration,
+        json: bool,
+    ) -> (Vec<f64>, usize) {
         let columns: Vec<_> = COLUMNS.iter().map(|(_, sql, _)| *sql).collect();
         let sql = format!(
             "SELECT {} FROM drift_history h JOIN content c ON c.id = h.content_id \
@@ -157,22 +174,28 @@ impl Pages {
              WHERE h.host_id = ?1 ORDER BY h.time DESC, h.seq DESC LIMIT 100",
             columns.join(", ")
         );
-        let mut find = self
-            .connection
-            .prepare("SELECT id FROM host WHERE server_group = ?1 AND host = ?2")
-            .unwrap();
-        let ids: Vec<i64> = hosts
-            .iter()
-            .map(|(group, host)| find.query_row([group, host], |row| row.get(0)).unwrap())
-            .collect();
+        let find = "SELECT id FROM host WHERE server_group = ?1 AND host = ?2";
+        let mut find = self.connection.prepare(find).unwrap();
+        let mut id = |(group, host): &(String, String)| {
+            find.query_row([group, host], |row| row.get(0)).unwrap()
+        };
+        let ids: Vec<i64> = hosts.iter().map(&mut id).collect();
+        let keys: Vec<_> = COLUMNS.iter().map(|(name, ..)| format!(",\"{name}\":")).collect();
         let mut page = self.connection.prepare(&sql).unwrap();
-        let (started, mut times, mut out) = (Instant::now(), Vec::new(), String::new());
+        let (started, mut times, mut out) = (Instant::now(), Vec::new(), Vec::new());
         while started.elapsed() < time {
             let asked = Instant::now();
             out.clear();
-            let rows = write_page(&mut page, ids[times.len() % ids.len()], &mut out);
-            assert_eq!(rows, 100, "a whole page");
+            let mut rows = page.query([ids[times.len() % ids.len()]]).unwrap();
+            let mut count = 0;
+            out.extend_from_slice(b"{\"items\":[");
+            while let Some(row) = rows.next().unwrap() {
+                count += 1;
+                write_row(row, &keys, json, &mut out);
+            }
+            out.extend_from_slice(b"],\"next_cursor\":null}");
             times.push(asked.elapsed().as_secs_f64());
+            assert_eq!(count, 100, "a whole page");
         }
         (times, out.len())
     }
@@ -197,40 +220,38 @@ impl Pages {
     }
 }
 
-fn write_page(page: &mut Statement<'_>, host: i64, out: &mut String) -> usize {
-    let mut rows = page.query(params_from_iter([host])).unwrap();
-    let mut count = 0;
-    out.push_str("{\"items\":[");
-    while let Some(row) = rows.next().unwrap() {
-        out.push_str(if count == 0 { "{\"v\":1" } else { ",{\"v\":1" });
-        for (column, (name, _, form)) in COLUMNS.iter().enumerate() {
-            let _ = write!(out, ",\"{name}\":");
-            write_value(row.get_ref(column).unwrap(), form, out);
+/// Reads every column of a row; writes it as an object.
+fn write_row(row: &Row<'_>, keys: &[String], json: bool, out: &mut Vec<u8>) {
+    if !json {
+        for column in 0..keys.len() {
+            std::hint::black_box(row.get_ref(column).unwrap());
         }
-        out.push('}');
-        count += 1;
+        return;
     }
-    out.push_str("],\"next_cursor\":null}");
-    count
+    out.extend_from_slice(if out.ends_with(b"[") { b"{\"v\":1" } else { b",{\"v\":1" });
+    for (column, (key, (_, _, form))) in keys.iter().zip(&COLUMNS).enumerate() {
+        out.extend_from_slice(key.as_bytes());
+        write_value(row.get_ref(column).unwrap(), form, out);
+    }
+    out.push(b'}');
 }
 
-fn write_value(value: ValueRef<'_>, form: &Form, out: &mut String) {
-    let _ = match (value, form) {
-        (ValueRef::Integer(number), Form::Integer) => write!(out, "{number}"),
-        (ValueRef::Integer(number), Form::Id) => write!(out, "\"{number}\""),
-        (ValueRef::Integer(number), Form::Time) => write!(out, "\"{}\"", Timestamp(number)),
+fn write_value(value: ValueRef<'_>, form: &Form, out: &mut Vec<u8>) {
+    match (value, form) {
+        (ValueRef::Integer(number), Form::Integer) => write!(out, "{number}").unwrap(),
+        (ValueRef::Integer(number), Form::Id) => write!(out, "\"{number}\"").unwrap(),
+        (ValueRef::Integer(number), Form::Time) => {
+            write!(out, "\"{}\"", Timestamp(number)).unwrap();
+        }
         (ValueRef::Integer(number), Form::Word(words)) => {
-            write!(out, "\"{}\"", words[number as usize])
+            out.push(b'"');
+            out.extend_from_slice(words[number as usize].as_bytes());
+            out.push(b'"');
         }
-        (ValueRef::Text(text), Form::Json) => {
-            out.push_str(std::str::from_utf8(text).unwrap());
-            Ok(())
-        }
+        (ValueRef::Text(text), Form::Json) => out.extend_from_slice(text),
         (ValueRef::Text(text), _) => {
-            let text = std::str::from_utf8(text).unwrap();
-            out.push_str(&serde_json::to_string(text).unwrap());
-            Ok(())
+            serde_json::to_writer(out, std::str::from_utf8(text).unwrap()).unwrap();
         }
-        _ => write!(out, "null"),
-    };
+        _ => out.extend_from_slice(b"null"),
+    }
 }

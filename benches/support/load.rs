@@ -39,14 +39,14 @@ pub struct Load {
     pub time: Duration,
     /// Requests per second that are due, or as fast as answers come.
     pub rate: Option<f64>,
-    /// The status every answer must have.
-    pub status: u16,
+    /// The status every answer must have; `None`: a busy server may also refuse.
+    pub status: Option<u16>,
 }
 
 impl Load {
     /// Closed loop; answers are 200.
     pub const fn new(port: u16, connections: usize, time: Duration) -> Self {
-        Self { port, connections, time, rate: None, status: 200 }
+        Self { port, connections, time, rate: None, status: Some(200) }
     }
 
     /// Open loop.
@@ -56,7 +56,12 @@ impl Load {
 
     /// Answers have another status.
     pub const fn answered(self, status: u16) -> Self {
-        Self { status, ..self }
+        Self { status: Some(status), ..self }
+    }
+
+    /// Answers may have any status.
+    pub const fn answered_anyhow(self) -> Self {
+        Self { status: None, ..self }
     }
 
     /// Sends the requests that `request(n)` writes.
@@ -281,7 +286,8 @@ impl<R: FnMut(u64, &mut Vec<u8>)> Generator<R> {
         let Step::Done { status, keeps } = connection.reader.feed(&self.scratch[..count]) else {
             return;
         };
-        assert_eq!(status, self.load.status, "a peer answered with another status");
+        let wanted = self.load.status.unwrap_or(status);
+        assert_eq!(status, wanted, "a peer answered with another status");
         self.latencies.push(connection.due.elapsed().as_secs_f64() * 1e6);
         connection.in_flight = false;
         if !keeps {

@@ -51,8 +51,19 @@ pub fn start(database: &Path) -> Service {
     })
 }
 
+/// Starts the product as it is shipped, without the routes to compare with: its memory and its start
+/// are its own.
+pub fn start_product(database: &Path) -> Service {
+    Service::start("/ready", |port| {
+        let mut command = command(&["serve"], database);
+        command.args(["--api-host", "127.0.0.1", "--api-port", &port.to_string()]);
+        command.env("RUST_LOG", "error");
+        command
+    })
+}
+
 /// The release binary beside this bench.
-pub fn binary() -> &'static str {
+fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_gitops-status-server")
 }
 
