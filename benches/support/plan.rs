@@ -25,26 +25,18 @@ impl Plan {
     /// The plan that the options ask for.
     pub fn new(quick: bool, full: bool, out: PathBuf) -> Self {
         let (small, middle, large) = (100_000, 1_000_000, 10_000_000);
-        if quick {
-            let time = Duration::from_millis(500);
-            let sizes = vec![small, middle];
-            return Self {
-                name: "quick",
-                rounds: 3,
-                time,
-                sizes,
-                large: middle,
-                middle: small,
-                out,
-            };
-        }
-        let mut sizes = vec![small, middle, large];
-        let mut name = "whole";
+        let mut plan = if quick {
+            let (time, sizes) = (Duration::from_millis(500), vec![small, middle]);
+            Self { name: "quick", rounds: 3, time, sizes, large: middle, middle: small, out }
+        } else {
+            let (time, sizes) = (Duration::from_secs(2), vec![small, middle, large]);
+            Self { name: "whole", rounds: 7, time, sizes, large, middle, out }
+        };
         if full {
-            sizes.push(full_rows());
-            name = "full";
+            plan.sizes.push(full_rows());
+            plan.name = "full";
         }
-        Self { name, rounds: 7, time: Duration::from_secs(2), sizes, large, middle, out }
+        plan
     }
 }
 
