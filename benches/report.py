@@ -111,10 +111,10 @@ def verdict_line(verdict: dict) -> str:
         return value >= goal if least else value <= goal
 
     unit = verdict["unit"]
-    asked = f"{'≥' if least else '≤'} {with_unit(bound, unit)}"
+    asked = f"{'≥' if least else '≤'} {bound:,g} {unit}"
     mark = "holds" if reaches(bound) else "**missed**"
     if stretch is not None:
-        asked += f" (★ {number(stretch)})"
+        asked += f" (★ {stretch:g})"
         mark += ", ★" if reaches(stretch) else ""
     cells = [
         verdict["label"],
