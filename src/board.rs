@@ -106,7 +106,7 @@ impl Board {
     /// and the numbers of the hosts they belong to.
     pub fn replace(
         &self,
-        states: Vec<HostState>,
+        states: Vec<Arc<HostState>>,
         former: Vec<(HostKey, i64, i64)>,
         last_runs: HashMap<Arc<str>, Timestamp>,
         size: u64,
@@ -117,7 +117,7 @@ impl Board {
             Some((name, FormerName { host_id, now: (*names.get(&root)?).clone() }))
         });
         let former = former.collect();
-        let hosts = states.into_iter().map(|state| (state.key.clone(), Arc::new(state))).collect();
+        let hosts = states.into_iter().map(|state| (state.key.clone(), state)).collect();
         let mut inner = self.write();
         inner.hosts = hosts;
         inner.former = former;

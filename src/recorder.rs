@@ -8,10 +8,12 @@ mod acts;
 mod disk;
 mod messages;
 mod pushes;
+mod settler;
 mod stage;
 
 pub use acts::{Act, ActError, ActReceipt, Deed};
 pub use messages::{IdempotencyKey, Receipt, RecordError, Submission};
+pub use settler::QueueSettler;
 
 use crate::board::Board;
 use crate::domain::time::Timestamp;
@@ -23,7 +25,7 @@ use disk::Disk;
 use stage::Stage;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,6 +50,8 @@ enum Job {
     Reject(Vec<Rejection>, usize, oneshot::Sender<()>),
     Probe(oneshot::Sender<bool>),
     Act(Act, oneshot::Sender<Result<ActReceipt, ActError>>),
+    /// These hosts, or all; answered with whether it is done.
+    Settle(Option<Vec<i64>>, oneshot::Sender<bool>),
 }
 
 /// The handle everyone records through; cheap to clone.
@@ -55,6 +59,7 @@ enum Job {
 pub struct Recorder {
     queue: mpsc::Sender<Job>,
     waiting_bytes: Arc<AtomicUsize>,
+    settled: Arc<AtomicU64>,
     origin: Arc<str>,
 }
 
@@ -72,8 +77,13 @@ impl Recorder {
         let (writer, loaded) = Writer::open(location, dictionary, new_origin).await?;
         let (queue, jobs) = mpsc::channel(QUEUE_MAX_REQUESTS);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let recorder =
-            Self { queue, waiting_bytes: waiting_bytes.clone(), origin: loaded.origin.clone() };
+        let settled = Arc::new(AtomicU64::new(writer.settled_up_to()));
+        let recorder = Self {
+            queue,
+            waiting_bytes: waiting_bytes.clone(),
+            settled: settled.clone(),
+            origin: loaded.origin.clone(),
+        };
         let task = Task {
             writer,
             board,
@@ -81,6 +91,8 @@ impl Recorder {
             space,
             disk: Disk::default(),
             waiting_bytes,
+            settled,
+            overdue: 0,
             origin: loaded.origin.clone(),
             last_received: loaded.last_received,
             last_host_id: loaded.last_host_id,
@@ -165,6 +177,10 @@ struct Task {
     space: Arc<Space>,
     disk: Disk,
     waiting_bytes: Arc<AtomicUsize>,
+    /// Every entry up to here is settled; for those who read by host.
+    settled: Arc<AtomicU64>,
+    /// What was there at the last look around is overdue to be settled.
+    overdue: u64,
     origin: Arc<str>,
     last_received: Timestamp,
     last_host_id: i64,
@@ -184,14 +200,19 @@ impl Task {
         while !self.disk.lost {
             tokio::select! {
                 job = jobs.recv() => match job {
-                    Some(job) if self.is_short() => self.refuse(job, &RecordError::DiskFull),
+                    // What is recorded already may be settled: there is room kept for that.
+                    Some(job) if !matches!(job, Job::Settle(..)) && self.is_short() => {
+                        self.refuse(job, &RecordError::DiskFull);
+                    }
                     Some(job) => self.batch(job, &mut jobs).await,
                     None => break,
                 },
                 _ = look_around.tick() => self.look_around().await,
+                () = std::future::ready(()), if self.is_behind() => self.settle_some().await,
             }
         }
         self.refuse_all(&mut jobs);
+        self.settle_rest().await;
         if let Err(error) = self.writer.close().await {
             tracing::warn!(%error, "the database was not closed in order; it recovers at the next start");
         }
@@ -202,7 +223,7 @@ impl Task {
         let (mut records, mut rejections, mut listed, mut probes) =
             (vec![], vec![], vec![], vec![]);
         let mut reports = 0;
-        let (mut next, mut act) = (Some(first), None);
+        let (mut next, mut act, mut settle) = (Some(first), None, None);
         while let Some(job) = next {
             match job {
                 Job::Record(submission, answer) => {
@@ -221,6 +242,10 @@ impl Task {
                 Job::Probe(answer) => probes.push(answer),
                 Job::Act(wanted, answer) => {
                     act = Some((wanted, answer));
+                    break;
+                }
+                Job::Settle(hosts, answer) => {
+                    settle = Some((hosts, answer));
                     break;
                 }
             }
@@ -245,6 +270,9 @@ impl Task {
             let receipt = self.act(&act).await;
             self.writer.unlock();
             let _ = answer.send(receipt);
+        }
+        if let Some((hosts, answer)) = settle {
+            let _ = answer.send(self.settle(hosts).await);
         }
     }
 
@@ -298,6 +326,7 @@ impl Task {
             Ok(refolded) => {
                 self.failing = false;
                 self.size += batch.entries.len() as u64;
+                self.settled.store(self.writer.settled_up_to(), Ordering::Release);
                 if let Some(growth) = batch.growth.take() {
                     self.tree = growth.tree;
                 }
@@ -352,6 +381,7 @@ impl Task {
         self.tree = loaded.tree;
         self.last_host_id = loaded.last_host_id;
         self.last_received = loaded.last_received.max(self.last_received);
+        self.settled.store(self.writer.settled_up_to(), Ordering::Release);
         self.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
         self.void = false;
         Ok(())
@@ -365,6 +395,7 @@ impl Task {
         {
             tracing::warn!(%error, "the database cannot be read");
         }
+        self.overdue = self.size;
         self.tend_log().await;
     }
 

@@ -168,10 +168,11 @@ impl Pages {
     ) -> (Vec<f64>, usize) {
         let columns: Vec<_> = COLUMNS.iter().map(|(_, sql, _)| *sql).collect();
         let sql = format!(
-            "SELECT {} FROM drift_history h JOIN content c ON c.id = h.content_id \
+            "SELECT {} FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq \
+             JOIN content c ON c.id = h.content_id \
              JOIN host o ON o.id = h.host_id JOIN sender s ON s.id = h.sender_id \
              LEFT JOIN run r ON r.id = h.run_id \
-             WHERE h.host_id = ?1 ORDER BY h.time DESC, h.seq DESC LIMIT 100",
+             WHERE e.host_id = ?1 ORDER BY e.time DESC, e.seq DESC LIMIT 100",
             columns.join(", ")
         );
         let find = "SELECT id FROM host WHERE server_group = ?1 AND host = ?2";

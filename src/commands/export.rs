@@ -3,7 +3,7 @@
 mod proof;
 
 use super::verify::manifest_of;
-use super::{Failure, keys, outputs, system_clock};
+use super::{Failure, keys, outputs, settled, system_clock};
 use crate::board::Board;
 use crate::config::{ExportArgs, ExportFormat};
 use crate::domain::checkpoint::Checkpoint;
@@ -29,6 +29,9 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
         }
     }
     let dictionary = Arc::new(Dictionary::default());
+    if !args.is_whole() {
+        settled::see_to_it(&location, &dictionary).await?;
+    }
     let loaded = Writer::look(&location, &dictionary).await?;
     let board = Board::default();
     board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);

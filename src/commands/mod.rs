@@ -15,6 +15,7 @@ mod remembered;
 pub mod restore;
 pub mod review;
 pub mod serve;
+mod settled;
 pub mod token;
 mod tokens;
 pub mod trust;
@@ -126,6 +127,7 @@ impl Database {
         let started = started.await;
         let failed = |cause| OpenError::Database { path: location.path.clone(), cause };
         let (recorder, task) = started.map_err(failed)?;
+        readers.settle_by(recorder.settler(board.clone()));
         Ok(Self { recorder, readers, board, space, task, hold })
     }
 

@@ -2,7 +2,7 @@
 
 mod page;
 
-use super::{Failure, system_clock, unless_reader_left};
+use super::{Failure, settled, system_clock, unless_reader_left};
 use crate::config::{ReviewArgs, ReviewFormat};
 use crate::http::Params;
 use crate::http::past::PastQuery;
@@ -26,7 +26,9 @@ pub async fn run(args: ReviewArgs) -> Result<(), Failure> {
     }
     let location = Location::parse(&args.database.database_url)?;
     check_only(&location).await?;
-    let readers = Readers::new(&location, Arc::new(Dictionary::default()), 1, super::PATIENCE);
+    let dictionary = Arc::new(Dictionary::default());
+    settled::see_to_it(&location, &dictionary).await?;
+    let readers = Readers::new(&location, dictionary, 1, super::PATIENCE);
     let data = ReviewData::gather(&readers, period, query.question, &query.hosts).await?;
     let text = match args.format {
         ReviewFormat::Text => page::of(&data).into_bytes(),

@@ -105,7 +105,7 @@ impl Task {
             Job::Reject(_, bytes, _) => {
                 self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             }
-            Job::Probe(answer) => {
+            Job::Probe(answer) | Job::Settle(_, answer) => {
                 let _ = answer.send(false);
             }
             Job::Act(_, answer) => {

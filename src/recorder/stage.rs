@@ -9,9 +9,12 @@ use crate::domain::report::{Kind, Report, Source};
 use crate::domain::state::{HostState, Judgement, Place};
 use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::tree::Hash;
-use crate::store::{Batch, Disorder, KeyRecord, Names, NewEntry, PushedGrouping, Trouble, Twin};
+use crate::store::{
+    Batch, CommitError, Disorder, KeyRecord, Names, NewEntry, PushedGrouping, Trouble, Twin,
+};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How long an Idempotency-Key is remembered, in microseconds.
 const KEY_LIFETIME: i64 = 7 * 24 * 3600 * SECOND;
@@ -253,6 +256,7 @@ impl<'t> Stage<'t> {
         let (mut neighbours, unknown) = state.neighbours(report, at);
         let names = Names::of(state);
         if unknown.is_any() {
+            self.settle(state.host_id).await?;
             neighbours.merge(self.task.writer.neighbours(&names, at, unknown).await?);
         }
         for NewEntry { entry, host_id, .. } in &self.entries {
@@ -262,6 +266,20 @@ impl<'t> Stage<'t> {
             }
         }
         Ok(neighbours.surroundings())
+    }
+
+    /// Settles a host whose entries are about to be looked up. If another process has written meanwhile,
+    /// the batch will not go through anyway.
+    async fn settle(&mut self, root: i64) -> Result<(), Trouble> {
+        if !self.task.writer.is_unsettled(root) {
+            return Ok(());
+        }
+        let settled = self.task.writer.settle(&[root]).await;
+        self.task.settled.store(self.task.writer.settled_up_to(), Ordering::Release);
+        match settled {
+            Ok(_) | Err(CommitError::Moved) => Ok(()),
+            Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => Err(error),
+        }
     }
 
     /// The stored (or just folded) entry that this report repeats.
@@ -275,7 +293,10 @@ impl<'t> Stage<'t> {
             // A time later than any sent before cannot be a repetition: no look-up in the usual case.
             Some(time) if Some(time) > state.max_reported_at => return Ok(None),
             None if report.source != Source::Import => return Ok(None),
-            _ => self.task.writer.twins(name, report).await?,
+            _ => {
+                self.settle(state.host_id).await?;
+                self.task.writer.twins(name, report).await?
+            }
         };
         let same = |content: &crate::domain::content::Content,
                     run: Option<&crate::domain::report::Run>| {

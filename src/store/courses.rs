@@ -2,6 +2,7 @@
 //! from there along the history. The writer folds late reports with it, readers look back with it.
 
 use super::dictionary::Dictionary;
+use super::history::BY_HOST;
 use super::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
 use crate::domain::content::{Content, ContentDigest};
 use crate::domain::course::{Course, OpenEpisode, OpenSegment, Step};
@@ -56,8 +57,8 @@ impl Walked {
 /// Rows of a walk's first page, and of each further one.
 const PAGES: [usize; 2] = [64, 2000];
 
-const PAGE: &str = "h.host_id = $1 AND h.time BETWEEN $2 AND $3 AND (h.time > $2 OR h.seq > $4) \
-     AND h.seq <= $5 AND h.kind <> 3 ORDER BY h.time, h.seq LIMIT $6";
+const PAGE: &str = "e.host_id = $1 AND e.time BETWEEN $2 AND $3 AND (e.time > $2 OR e.seq > $4) \
+     AND e.seq <= $5 AND h.kind <> 3 ORDER BY e.time, e.seq LIMIT $6";
 
 /// A walk along the entries of one host under all its names, in the order of (time, id).
 #[derive(Debug)]
@@ -135,7 +136,7 @@ impl Walk {
     ) -> Result<Vec<NarrowEntry>, sqlx::Error> {
         let sql = format!(
             "SELECT group_concat(row, ';') FROM \
-             (SELECT {PACKED_COLUMNS} AS row FROM drift_history h WHERE {PAGE})"
+             (SELECT {PACKED_COLUMNS} AS row FROM {BY_HOST} WHERE {PAGE})"
         );
         // The text is put together from constants.
         let query = sqlx::query(AssertSqlSafe(sql))
@@ -150,17 +151,20 @@ impl Walk {
 }
 
 // What was before a time ($2) as far as ids up to $3 know, of one name ($1).
-const NEWEST: &str = "SELECT h.time, h.seq, h.kind, c.max_age FROM drift_history h \
+const NEWEST: &str = "SELECT e.time, e.seq, h.kind, c.max_age \
+     FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq \
      JOIN content c ON c.id = h.content_id \
-     WHERE h.host_id = $1 AND h.time < $2 AND h.seq <= $3 AND h.kind <> 3 \
-     ORDER BY h.time DESC, h.seq DESC LIMIT 1";
-const NEWEST_OF_STATUS: &str = "SELECT h.time FROM drift_history h \
+     WHERE e.host_id = $1 AND e.time < $2 AND e.seq <= $3 AND h.kind <> 3 \
+     ORDER BY e.time DESC, e.seq DESC LIMIT 1";
+const NEWEST_OF_STATUS: &str = "SELECT e.time \
+     FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq \
      JOIN content c ON c.id = h.content_id \
-     WHERE h.host_id = $1 AND h.time < $2 AND h.seq <= $3 AND c.status = $4 \
-     ORDER BY h.time DESC LIMIT 1";
-const COUNT: &str = "SELECT count(*), coalesce(sum(h.source = 0), 0) FROM drift_history h \
-     WHERE h.host_id = $1 AND h.time < $2 AND h.seq <= $3 AND h.time >= $4 \
-     AND (h.time > $4 OR h.seq >= $5) AND h.kind < 2";
+     WHERE e.host_id = $1 AND e.time < $2 AND e.seq <= $3 AND c.status = $4 \
+     ORDER BY e.time DESC LIMIT 1";
+const COUNT: &str = "SELECT count(*), coalesce(sum(h.source = 0), 0) \
+     FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq \
+     WHERE e.host_id = $1 AND e.time < $2 AND e.seq <= $3 AND e.time >= $4 \
+     AND (e.time > $4 OR e.seq >= $5) AND h.kind < 2";
 // Of the host ($1) up to a time ($2).
 const SEGMENT: &str = "SELECT s.start, s.status, f.paths, \
      (SELECT c.digest FROM content c WHERE c.id = s.deployment_id) FROM segment s \

@@ -4,11 +4,13 @@
 //! depth. For some of many hosts the walk goes window by window: one index seek per host and
 //! window, and windows are sized by how often these hosts report.
 
+mod windows;
+
 use super::readers::{ReadError, Readers};
 use super::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
 use crate::domain::line::Entry;
 use crate::domain::state::Place;
-use crate::domain::time::{MINUTE, Timestamp};
+use crate::domain::time::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -125,15 +127,20 @@ const BEGINNING: Place = Place { time: Timestamp(i64::MIN), id: 0 };
 // on from, $5/$6 bounds in time, $7/$8 bounds in id, $9 limit. The place is among the bounds already
 // (SQLite enters an index by one lower and one upper bound, and must not enter at the window's edge
 // and walk to the place); what is left to tell apart are rows of the very same time.
-const BOUNDS: &str = "h.time BETWEEN $5 AND $6 AND h.seq BETWEEN $7 AND $8";
+// `k` is the table that is walked: the history itself, or the index of its hosts.
+const BOUNDS: &str = "k.time BETWEEN $5 AND $6 AND k.seq BETWEEN $7 AND $8";
 /// The same for walks by id; `+` keeps SQLite from entering an index of time and sorting.
-const BOUNDS_BY_ID: &str = "+h.time BETWEEN $5 AND $6 AND h.seq BETWEEN $7 AND $8";
+const BOUNDS_BY_ID: &str = "+k.time BETWEEN $5 AND $6 AND k.seq BETWEEN $7 AND $8";
 /// By id, of hosts with few entries: `+` keeps SQLite from walking by all others.
-const BOUNDS_OF_FEW: &str = "+h.time BETWEEN $5 AND $6 AND +h.seq BETWEEN $7 AND $8";
-const BEFORE_PLACE: &str = "(h.time < $3 OR h.seq < $4)";
-const BEHIND_PLACE: &str = "(h.time > $3 OR h.seq > $4)";
-const DOWN: &str = "ORDER BY h.time DESC, h.seq DESC LIMIT $9";
-const UP: &str = "ORDER BY h.time, h.seq LIMIT $9";
+const BOUNDS_OF_FEW: &str = "+k.time BETWEEN $5 AND $6 AND +k.seq BETWEEN $7 AND $8";
+const BEFORE_PLACE: &str = "(k.time < $3 OR k.seq < $4)";
+const BEHIND_PLACE: &str = "(k.time > $3 OR k.seq > $4)";
+const DOWN: &str = "ORDER BY k.time DESC, k.seq DESC LIMIT $9";
+const UP: &str = "ORDER BY k.time, k.seq LIMIT $9";
+/// The history walked by itself.
+const ALONE: &str = "drift_history h";
+/// The history by way of the index of its hosts.
+pub(super) const BY_HOST: &str = "host_entry e CROSS JOIN drift_history h ON h.seq = e.seq";
 const BY_SOURCE: &str = "h.source IN (SELECT value FROM json_each($1, '$.source'))";
 const BY_KIND: &str = "h.kind IN (SELECT value FROM json_each($1, '$.kind'))";
 const BY_RUN: &str = "h.run_id IN (SELECT r.id FROM json_each($1, '$.run_id') w \
@@ -150,41 +157,40 @@ const BY_CONTENT: &str = "h.content_id IN (SELECT c.id FROM content c WHERE \
         OR (substr(w.value, -1) = '*' AND substr(CASE f.type WHEN 'object' THEN f.value->>'path' \
             ELSE f.value END, 1, length(w.value) - 1) = substr(w.value, 1, length(w.value) - 1)))))";
 const CHANGES: &str = "h.transition <> 0";
-/// The nearest row of some hosts, seen from a place: where the next window begins.
-const NEAREST_BELOW: &str = "SELECT max((SELECT max(h.time) FROM drift_history h \
-     WHERE h.host_id = g.value AND h.time <= $2)) FROM json_each($1) g";
-const NEAREST_ABOVE: &str = "SELECT min((SELECT min(h.time) FROM drift_history h \
-     WHERE h.host_id = g.value AND h.time >= $2)) FROM json_each($1) g";
+impl PageRequest {
+    /// Whether the walk enters the index of hosts; changes have one of their own.
+    fn walks_by_host(&self) -> bool {
+        self.hosts != Hosts::All && !self.filters.changes_only && (self.few || !self.order.by_id())
+    }
+}
 
 /// The text of a page: one packed text built inside SQLite.
 fn page_sql(request: &PageRequest) -> String {
     let by_id = request.order.by_id();
     let few = request.few && request.hosts != Hosts::All;
+    let by_host = request.walks_by_host();
     let mut conditions = vec![match (by_id, few) {
         (false, _) => BOUNDS,
         (true, false) => BOUNDS_BY_ID,
         (true, true) => BOUNDS_OF_FEW,
     }];
-    let from = match request.hosts {
-        Hosts::All => "drift_history h",
-        Hosts::One(_) => {
-            let walks = by_id && !request.few;
-            conditions.push(if walks { "+h.host_id = $2" } else { "h.host_id = $2" });
-            "drift_history h"
+    let source = if by_host { BY_HOST } else { ALONE };
+    let mut from = source.to_owned();
+    match request.hosts {
+        Hosts::All => {}
+        Hosts::One(_) if by_id && !few => conditions.push("+k.host_id = $2"),
+        Hosts::One(_) => conditions.push("k.host_id = $2"),
+        Hosts::Some(_) if by_id && !few => {
+            conditions.push("+k.host_id IN (SELECT value FROM json_each($2))");
         }
         Hosts::Some(_) if by_id => {
-            conditions.push(if request.few {
-                "h.host_id IN (SELECT value FROM json_each($2))"
-            } else {
-                "+h.host_id IN (SELECT value FROM json_each($2))"
-            });
-            "drift_history h"
+            conditions.push("k.host_id IN (SELECT value FROM json_each($2))");
         }
         Hosts::Some(_) => {
-            conditions.push("h.host_id = g.value");
-            "json_each($2) g CROSS JOIN drift_history h"
+            conditions.push("k.host_id = g.value");
+            from = format!("json_each($2) g CROSS JOIN {source}");
         }
-    };
+    }
     let filters = &request.filters;
     for (active, condition) in [
         (!filters.source.is_empty(), BY_SOURCE),
@@ -207,15 +213,15 @@ fn page_sql(request: &PageRequest) -> String {
             conditions.push(BEHIND_PLACE);
             UP
         }
-        Order::ById if few => "ORDER BY +h.seq LIMIT $9",
-        Order::ById => "ORDER BY h.seq LIMIT $9",
-        Order::ByIdDescending if few => "ORDER BY +h.seq DESC LIMIT $9",
-        Order::ByIdDescending => "ORDER BY h.seq DESC LIMIT $9",
+        Order::ById if few => "ORDER BY +k.seq LIMIT $9",
+        Order::ById => "ORDER BY k.seq LIMIT $9",
+        Order::ByIdDescending if few => "ORDER BY +k.seq DESC LIMIT $9",
+        Order::ByIdDescending => "ORDER BY k.seq DESC LIMIT $9",
     };
-    let conditions = conditions.join(" AND ");
+    let walk = format!("WHERE {} {order}", conditions.join(" AND "));
+    let walk = walk.replace("k.", if by_host { "e." } else { "h." });
     format!(
-        "SELECT group_concat(row, ';') FROM \
-         (SELECT {PACKED_COLUMNS} AS row FROM {from} WHERE {conditions} {order})"
+        "SELECT group_concat(row, ';') FROM (SELECT {PACKED_COLUMNS} AS row FROM {from} {walk})"
     )
 }
 
@@ -230,19 +236,45 @@ impl Readers {
         bytes: usize,
         patient: bool,
     ) -> Result<Page, ReadError> {
+        if request.walks_by_host() {
+            let hosts = match &request.hosts {
+                Hosts::One(host) => std::slice::from_ref(host),
+                Hosts::Some(hosts) => hosts,
+                Hosts::All => &[],
+            };
+            self.settle(Some(hosts), request.window.to_id.unwrap_or(u64::MAX)).await?;
+        }
         let reader = if patient { self.acquire_longer().await } else { self.acquire().await };
         reader?
             .ask(async |connection| {
+                let bounded = self.bounded(connection, request).await?;
+                let request = bounded.as_ref().unwrap_or(request);
                 let rows = match &request.hosts {
                     Hosts::Some(hosts) if hosts.is_empty() => Vec::new(),
                     Hosts::Some(hosts) if !request.order.by_id() => {
-                        page_by_windows(connection, request, hosts, density).await?
+                        windows::page(connection, request, hosts, density).await?
                     }
                     _ => page(connection, request, request.window).await?,
                 };
                 self.resolve(connection, &rows, bytes).await
             })
             .await
+    }
+
+    /// Where nobody settles for us: the request up to what is settled, which the index of hosts has.
+    async fn bounded(
+        &self,
+        connection: &mut SqliteConnection,
+        request: &PageRequest,
+    ) -> Result<Option<PageRequest>, sqlx::Error> {
+        if self.has_settler() || !request.walks_by_host() {
+            return Ok(None);
+        }
+        let row = sqlx::query("SELECT settled FROM head").fetch_one(connection).await?;
+        let settled = row.try_get::<i64, _>(0)? as u64;
+        let to_id = request.window.to_id.map_or(settled, |to_id| to_id.min(settled));
+        let window = Window { to_id: Some(to_id), ..request.window };
+        Ok(Some(PageRequest { window, ..request.clone() }))
     }
 
     /// Turns rows into entries until they are worth about `bytes`.
@@ -344,58 +376,6 @@ fn as_sql_id(id: u64) -> i64 {
 
 fn id_list(ids: &[i64]) -> String {
     serde_json::to_string(ids).expect("integers are JSON")
-}
-
-/// A page of some hosts' entries, window by window along the order.
-async fn page_by_windows(
-    connection: &mut SqliteConnection,
-    request: &PageRequest,
-    hosts: &[i64],
-    density: i64,
-) -> Result<Vec<NarrowEntry>, sqlx::Error> {
-    let down = request.order.is_descending();
-    let (from, to) = (
-        request.window.from.map_or(i64::MIN, |time| time.0),
-        request.window.to.map_or(i64::MAX, |time| time.0),
-    );
-    let mut position = match request.after {
-        Some(place) => place.time.0,
-        None if down => i64::MAX,
-        None => i64::MIN,
-    };
-    position = if down { position.min(to.saturating_sub(1)) } else { position.max(from) };
-    let mut width = density.max(1).saturating_mul(2 * request.limit as i64).max(MINUTE);
-    let mut rows = Vec::new();
-    let hosts = id_list(hosts);
-    loop {
-        // Leap over stretches in which none of these hosts spoke.
-        let nearest = if down { NEAREST_BELOW } else { NEAREST_ABOVE };
-        let query = sqlx::query(nearest).bind(&hosts).bind(position);
-        let Some(start) = query.fetch_one(&mut *connection).await?.try_get::<Option<i64>, _>(0)?
-        else {
-            return Ok(rows);
-        };
-        let (low, high) = if down {
-            (start.saturating_sub(width).max(from), start.saturating_add(1).min(to))
-        } else {
-            (start.max(from), start.saturating_add(width).min(to))
-        };
-        if low >= high {
-            return Ok(rows);
-        }
-        let window =
-            Window { from: Some(Timestamp(low)), to: Some(Timestamp(high)), ..request.window };
-        let rest = PageRequest { limit: request.limit - rows.len(), ..request.clone() };
-        rows.extend(page(connection, &rest, window).await?);
-        if rows.len() >= request.limit {
-            return Ok(rows);
-        }
-        position = if down { low.saturating_sub(1) } else { high };
-        if (down && position < from) || (!down && position >= to) {
-            return Ok(rows);
-        }
-        width = width.saturating_mul(4);
-    }
 }
 
 /// The narrow rows of some ids, in the order of the ids.

@@ -119,7 +119,7 @@ pub struct Lookback<'c> {
     at: Option<Timestamp>,
 }
 
-const SIZE: &str = "SELECT size FROM head";
+const HEAD: &str = "SELECT size, settled FROM head";
 const RECEIVED_AT: &str = "SELECT received_at FROM drift_history WHERE seq = $1";
 const DISORDERED: &str = "SELECT x.host_id, min(h.time) FROM out_of_order x \
      JOIN drift_history h ON h.seq = x.seq WHERE x.seq > $1 GROUP BY x.host_id";
@@ -134,17 +134,23 @@ impl Readers {
         choice: &impl HostChoice,
         more: impl AsyncFnOnce(&mut Lookback<'_>) -> Result<T, Trouble>,
     ) -> Result<T, LookbackError> {
+        self.settle(None, question.as_of.unwrap_or(u64::MAX)).await?;
         let mut reader = self.acquire_longer().await?;
         let answer = reader.ask(async |connection| {
             let mut snapshot = connection.begin().await?;
-            let size: i64 = sqlx::query(SIZE).fetch_one(&mut *snapshot).await?.try_get(0)?;
-            let size = size as u64;
+            let head = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?;
+            let (size, settled): (i64, i64) = (head.try_get(0)?, head.try_get(1)?);
+            let (size, settled) = (size as u64, settled as u64);
             if let Some(ahead) = question.as_of.filter(|as_of| *as_of > size) {
                 return Ok(Err(LookbackError::Ahead(ahead, size)));
             }
             let mut question = question;
             if let Some(time) = question.known_at {
                 question.as_of = Some(known_at(&mut snapshot, size, time).await?);
+            }
+            // What came since it was asked for is left out.
+            if settled < question.as_of.unwrap_or(size) {
+                question.as_of = Some(settled);
             }
             let mut lookback = Lookback::new(&mut snapshot, question, size).await?;
             let live = question.as_of.is_none() && question.at.is_none();
@@ -189,8 +195,8 @@ impl<'c> Lookback<'c> {
         live: bool,
         choice: &impl HostChoice,
     ) -> Result<(), sqlx::Error> {
-        let states = load_states(self.connection, readers.dictionary()).await?;
-        let states: HashMap<i64, HostState> =
+        let states = load_states(self.connection, readers.dictionary()).await?.hosts;
+        let states: HashMap<i64, Arc<HostState>> =
             states.into_iter().map(|state| (state.host_id, state)).collect();
         let roots = roots(self.connection, self.as_of).await?;
         let disordered = if live { HashMap::new() } else { self.disordered().await? };

@@ -39,7 +39,7 @@ pub use place::{
     RESTORING, beside, close_to_others, folder_of, free_bytes, give_to_owner_of, sync_folder,
     warning,
 };
-pub use readers::{ReadError, Readers};
+pub use readers::{ReadError, Readers, Settle, Settler};
 pub use refold::{Difference, Progress, Verdict, fold_anew, rebuild, verify};
 pub use rows::NarrowEntry;
 pub use soundness::check_file;
@@ -51,7 +51,7 @@ pub use tree::{
 pub use whole::{Findings, Head, check_whole};
 pub use writer::{
     Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, PushedGrouping,
-    REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer,
+    REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer, settled_of,
 };
 
 /// The database failed, or holds what cannot be. For the log, never for a client.

@@ -6,8 +6,9 @@ use super::connect::Location;
 use super::dictionary::Dictionary;
 use sqlx::sqlite::SqliteConnection;
 use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -30,6 +31,9 @@ pub enum ReadError {
     /// All connections are taken.
     #[error("too many questions at once")]
     Busy,
+    /// What was just recorded cannot be settled now, because the database takes no writes.
+    #[error("the newest entries cannot be read by host while the database takes no writes")]
+    Unsettled,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -42,6 +46,17 @@ impl ReadError {
     }
 }
 
+/// Settles what is about to be read by host; see `migrations/V5__settled.sql`.
+pub trait Settler: std::fmt::Debug + Send + Sync {
+    /// Whether every entry up to an id is settled.
+    fn has_settled(&self, id: u64) -> bool;
+    /// Settles these hosts (the numbers of any of their names), or all; `false` if it cannot be done now.
+    fn settle(&self, hosts: Option<Vec<i64>>) -> Settle;
+}
+
+/// A settling under way.
+pub type Settle = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 /// A small pool of read-only connections; cheap to clone handles of it around in an `Arc`.
 #[derive(Debug)]
 pub struct Readers {
@@ -52,6 +67,8 @@ pub struct Readers {
     probes: Pool,
     deadline: Duration,
     started: Instant,
+    /// Without one, nothing is read by host behind what is settled.
+    settler: OnceLock<Box<dyn Settler>>,
 }
 
 /// Connections, as many as there are permits.
@@ -90,6 +107,28 @@ impl Readers {
             probes: Pool::new(1),
             deadline,
             started: Instant::now(),
+            settler: OnceLock::new(),
+        }
+    }
+
+    /// Has what is read by host settled first.
+    pub fn settle_by(&self, settler: impl Settler + 'static) {
+        let _ = self.settler.set(Box::new(settler));
+    }
+
+    /// Whether what is read by host is settled first.
+    pub(super) fn has_settler(&self) -> bool {
+        self.settler.get().is_some()
+    }
+
+    /// Sees to it that what these hosts (or all) have up to an id is settled.
+    pub(super) async fn settle(&self, hosts: Option<&[i64]>, up_to: u64) -> Result<(), ReadError> {
+        match self.settler.get() {
+            Some(settler) if !settler.has_settled(up_to) => {
+                let settled = settler.settle(hosts.map(<[i64]>::to_vec)).await;
+                if settled { Ok(()) } else { Err(ReadError::Unsettled) }
+            }
+            _ => Ok(()),
         }
     }
 

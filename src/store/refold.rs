@@ -35,11 +35,12 @@ const ALIASES: &str = "SELECT h.host_id, o.id FROM drift_history h INDEXED BY hi
      WHERE h.kind = 3 AND h.kind > 1 AND h.seq <= $1 ORDER BY h.seq";
 const CLEAR: &str = "
 DELETE FROM current_state; DELETE FROM segment; DELETE FROM episode_files; DELETE FROM episode;
-DELETE FROM file_set; DELETE FROM host_alias; DELETE FROM out_of_order;";
+DELETE FROM file_set; DELETE FROM host_alias; DELETE FROM out_of_order; DELETE FROM host_entry;
+INSERT INTO host_entry SELECT host_id, time, seq FROM drift_history ORDER BY host_id, time, seq;";
 const INSERT_ALIAS: &str = "INSERT INTO host_alias (host_id, root_id) VALUES ($1, $2)";
 const INSERT_OUT_OF_ORDER: &str = "INSERT INTO out_of_order (host_id, seq) \
      SELECT value->>0, value->>1 FROM json_each($1)";
-const DONE: &str = "UPDATE head SET projected = $1";
+const DONE: &str = "UPDATE head SET projected = $1, settled = size";
 
 /// A host's whole history, folded.
 #[derive(Debug)]
@@ -220,7 +221,7 @@ async fn write_anew(
             progress(done, total);
         });
         if let Some(folded) = folded.await? {
-            write_host(&mut transaction, &folded).await?;
+            write_host(&mut transaction, &folded, total).await?;
         }
     }
     sqlx::query(DONE).bind(PROJECTION).execute(&mut *transaction).await?;
@@ -228,19 +229,22 @@ async fn write_anew(
     Ok(roots.len())
 }
 
-/// Writes one host's projections, of which there are none; within a transaction.
+/// Writes one host's projections, of which there are none, settled up to an entry; within a
+/// transaction.
 pub(super) async fn write_host(
     connection: &mut SqliteConnection,
     folded: &Folded,
+    settled: u64,
 ) -> Result<(), sqlx::Error> {
     let Folded { state, changes, out_of_order } = folded;
-    let sql = format!("INSERT INTO current_state VALUES ({})", vec!["?"; STATE_COLUMNS].join(","));
+    let columns = vec!["?"; STATE_COLUMNS + 1].join(",");
+    let sql = format!("INSERT INTO current_state VALUES ({columns})");
     // The text is put together from constants.
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for column in state_columns(state) {
         query = query.bind(column);
     }
-    query.execute(&mut *connection).await?;
+    query.bind(settled as i64).execute(&mut *connection).await?;
     let changes: Vec<_> = changes.iter().map(|change| (state.host_id, change.clone())).collect();
     Writer::write_changes(connection, &changes).await?;
     let rows = serde_json::to_string(out_of_order).expect("integers are JSON");

@@ -224,10 +224,10 @@ fn labels_from_json(json: &str) -> Result<Option<Labels>, sqlx::Error> {
     Ok(Labels::new(map.into_iter().collect()))
 }
 
-/// Columns of `current_state`.
+/// Columns of `current_state` that are folded; behind them stands `settled_seq`.
 pub const STATE_COLUMNS: usize = 29;
 
-/// A host's state as a row of `current_state`, in the order of the table.
+/// A host's state as the folded columns of `current_state`, in the order of the table.
 pub fn state_columns(state: &HostState) -> [Option<i64>; STATE_COLUMNS] {
     fn id<T>(word: Option<&Word<T>>) -> Option<i64> {
         word.map(|word| word.place.id as i64)

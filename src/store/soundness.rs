@@ -15,6 +15,12 @@ const TABLES: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' \
 const INDEXES: &str = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' \
      AND tbl_name = 'drift_history' ORDER BY name";
 
+/// Whether a row of the history is settled.
+const SETTLED: &str = "seq <= (SELECT settled FROM head) OR seq <= coalesce(\
+     (SELECT t.settled_seq FROM current_state t WHERE t.host_id = coalesce(\
+     (SELECT a.root_id FROM host_alias a WHERE a.host_id = drift_history.host_id), \
+     drift_history.host_id)), 0)";
+
 /// What is not sound about the file; empty if it is.
 pub async fn check_file(location: &Location) -> Result<Vec<String>, Trouble> {
     // Each connection works on a thread of its own.
@@ -52,14 +58,17 @@ async fn ask(connection: &mut SqliteConnection, pragma: &str) -> Result<Vec<Stri
 
 async fn compare_indexes(location: &Location) -> Result<Vec<String>, sqlx::Error> {
     let mut connection = location.open_reader().await?;
-    let (mut names, mut said, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
-    for row in sqlx::query(INDEXES).fetch_all(&mut connection).await? {
+    let mut snapshot = connection.begin().await?;
+    // The index of hosts is a table of its own, and has what is settled.
+    let (mut names, columns) = (vec!["host_entry".to_owned()], "host_id, time");
+    let by_host = format!("SELECT {} FROM host_entry", sums(columns, ""));
+    let mut said = texts(&mut snapshot, &by_host).await?;
+    let mut wanted = vec![sums(columns, &format!("FILTER (WHERE {SETTLED})"))];
+    for row in sqlx::query(INDEXES).fetch_all(&mut *snapshot).await? {
         let (name, sql): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let Some((columns, condition)) = parts(&sql) else { continue };
         let index = format!("FROM drift_history INDEXED BY {name} {condition}");
-        said.extend(
-            texts(&mut connection, &format!("SELECT {} {index}", sums(columns, ""))).await?,
-        );
+        said.extend(texts(&mut snapshot, &format!("SELECT {} {index}", sums(columns, ""))).await?);
         let filter = match condition {
             "" => String::new(),
             condition => format!("FILTER ({condition})"),
@@ -69,7 +78,8 @@ async fn compare_indexes(location: &Location) -> Result<Vec<String>, sqlx::Error
     }
     // The table is read once for all.
     let table = format!("SELECT {} FROM drift_history NOT INDEXED", wanted.join(", "));
-    let wanted = texts(&mut connection, &table).await?;
+    let wanted = texts(&mut snapshot, &table).await?;
+    snapshot.commit().await?;
     connection.close().await?;
     let differs = said.iter().zip(wanted).map(|(said, wanted)| *said != wanted);
     let differing = names.iter().zip(differs).filter(|(_, differs)| *differs);

@@ -11,7 +11,10 @@ mod load;
 mod lookups;
 mod pushes;
 mod rename;
+mod replay;
+mod settle;
 mod texts;
+mod unsettled;
 
 pub use batch::{
     Batch, CommitError, KeyRecord, NewEntry, PushedGrouping, REJECTIONS_KEPT, Refolded, Rejection,
@@ -22,6 +25,7 @@ pub use load::Loaded;
 pub(super) use load::load_states;
 pub use lookups::Twin;
 pub use pushes::LastRuns;
+pub use settle::settled_of;
 
 pub(super) use commit::rejection_from_row;
 pub(super) use texts::kept_json;
@@ -32,15 +36,16 @@ use super::refold::PROJECTION;
 use crate::domain::content::ContentDigest;
 use crate::domain::report::{Run, Sender};
 use crate::domain::time::Timestamp;
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
 use std::collections::HashMap;
 use std::sync::Arc;
+use unsettled::Unsettled;
 
 /// Dictionary numbers remembered per kind; above, the memory starts afresh.
 const REMEMBERED: usize = 50_000;
 
-const SIZE: &str = "SELECT size FROM head";
+const HEAD: &str = "SELECT origin FROM head";
 const INSERT_HEAD: &str = "INSERT INTO head (id, origin, projected) VALUES (1, $1, $2)";
 
 /// The writing connection and the numbers it has given.
@@ -52,6 +57,9 @@ pub struct Writer {
     locked: bool,
     dictionary: Arc<Dictionary>,
     size: u64,
+    /// See `head.settlings`.
+    settlings: i64,
+    unsettled: Unsettled,
     contents: Numbers<ContentDigest>,
     senders: Numbers<Sender>,
     runs: Numbers<Run>,
@@ -97,7 +105,7 @@ impl Writer {
     ) -> Result<(Self, Loaded), sqlx::Error> {
         let mut writer = Self::closed(location, dictionary);
         let connection = writer.connection().await?;
-        if sqlx::query(SIZE).fetch_optional(&mut *connection).await?.is_none() {
+        if sqlx::query(HEAD).fetch_optional(&mut *connection).await?.is_none() {
             sqlx::query(INSERT_HEAD).bind(new_origin).bind(PROJECTION).execute(connection).await?;
         }
         let loaded = writer.load().await?;
@@ -121,6 +129,8 @@ impl Writer {
             locked: false,
             dictionary,
             size: 0,
+            settlings: 0,
+            unsettled: Unsettled::default(),
             contents: Numbers::new(0),
             senders: Numbers::new(0),
             runs: Numbers::new(0),
@@ -163,12 +173,10 @@ impl Writer {
         }
     }
 
-    /// Whether another process has written since [`Writer::load`] and our own commits.
+    /// Whether another process has written or settled since [`Writer::load`] and our own commits.
     pub async fn has_moved(&mut self) -> Result<bool, sqlx::Error> {
-        let size = self.size;
-        let asked = sqlx::query(SIZE).fetch_one(self.connection().await?).await;
-        let row = self.checked(asked)?;
-        Ok(row.try_get::<i64, _>(0)? as u64 != size)
+        let asked = settle::progress(self.connection().await?).await;
+        Ok(self.checked(asked)? != (self.size, self.settlings))
     }
 
     /// Tries to write: takes the write lock and lets it go; `really` commits a change.

@@ -68,13 +68,13 @@ pub const PLANTED: &[Planted] = &[
     },
     Planted {
         name: "projection-aside",
-        says: "states and tree are written in a transaction of their own, behind that of the entries",
+        says: "the tree is written in a transaction of its own, behind that of the entries",
         found_by: "power-cut",
-        because: &["/status counts", "does not cover the history"],
+        because: &["does not cover the history"],
         edits: &[(
             "src/store/writer/texts.rs",
-            "[begin, &history, &states, tree, commit].concat()",
-            "[begin, &history, commit, begin, &states, tree, commit].concat()",
+            "[begin, &history, tree, commit].concat()",
+            "[begin, &history, commit, begin, tree, commit].concat()",
         )],
     },
     Planted {

@@ -228,7 +228,10 @@ fn an_older_database_gets_its_timelines_at_the_next_start() {
          DROP TABLE push_member; DROP TABLE push_grouping;
          DROP TRIGGER head_tree_only_grows; DROP TABLE subtree;
          ALTER TABLE head DROP COLUMN tree_size; ALTER TABLE head DROP COLUMN frontier;
-         ALTER TABLE head DROP COLUMN signed;
+         ALTER TABLE head DROP COLUMN signed; ALTER TABLE head DROP COLUMN settled;
+         ALTER TABLE head DROP COLUMN settlings;
+         ALTER TABLE current_state DROP COLUMN settled_seq; DROP TABLE host_entry;
+         CREATE INDEX history_by_host ON drift_history (host_id, time);
          DELETE FROM refinery_schema_history WHERE version > 1;",
     );
     let (code, said) = verify_refold(folder.path());

@@ -65,7 +65,9 @@ fn a_sync_that_fails_ends_the_server_and_loses_nothing_that_was_acknowledged() {
     assert!(!folder.path().join("fail").exists() && said.contains("disk I/O error"), "{said}");
     // Whoever runs it starts it again; the sender sends again, and it is there once.
     let server = Process::start(folder.path());
-    assert_eq!(Process::bytes_of(folder.path(), "-wal"), 0, "written and synced anew");
+    // Three pages: what the start itself has settled.
+    let log = Process::bytes_of(folder.path(), "-wal");
+    assert!(log < 4 * 4096, "written and synced anew, not left in a log of {log} bytes");
     let again = server.pipeline(&second);
     assert_eq!(again["report"]["id"], "2");
     assert_eq!(server.lines().len(), 2);

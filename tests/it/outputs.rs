@@ -10,6 +10,7 @@ use std::path::Path;
 fn history(folder: &Path) {
     let mut server = Process::start(folder);
     server.pipeline(&pipeline_report("g", "h", "2026-04-26T10:00:00Z"));
+    server.json("/timeline"); // settles it
     assert_eq!(command(folder, &["backup", "copy.db"]).0, 0);
     server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:00:00Z"));
     assert!(server.stop().success());

@@ -10,6 +10,7 @@ fn with_backup(folder: &Path) -> Vec<String> {
     let mut server = Process::start(folder);
     server.pipeline(&pipeline_report("g", "h", "2026-04-26T10:00:00Z"));
     server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:00:00Z"));
+    server.json("/timeline"); // settles them
     assert_eq!(command(folder, &["backup", "copy.db"]).0, 0);
     server.pipeline(&pipeline_report("g", "late", "2026-04-26T12:00:00Z"));
     let lines = server.raw_lines();

@@ -212,7 +212,7 @@ fn bits_that_flip_on_disk_are_noticed_or_do_not_matter() {
 #[test]
 fn an_index_that_does_not_say_what_its_table_says_is_named() {
     let history = history();
-    for index in ["history_by_time", "history_by_host", "history_changes_by_time"] {
+    for index in ["history_by_time", "history_changes_by_host", "history_changes_by_time"] {
         let folder = copy(history.path());
         edit(
             &database(folder.path()),
@@ -230,5 +230,21 @@ fn an_index_that_does_not_say_what_its_table_says_is_named() {
         let names = |name: &str| said.contains(&format!("the index {name} does not say"));
         assert!(code == 1 && names(index), "{index}: {code} {said}");
         assert!(!names("history_imports"), "{said}");
+    }
+    let edits = [
+        "DELETE FROM host_entry WHERE seq = 300",
+        "UPDATE host_entry SET time = time + 1 WHERE seq = 9",
+    ];
+    for sql in edits {
+        let folder = copy(history.path());
+        edit(&database(folder.path()), sql);
+        let (code, said) = verify(folder.path(), &[]);
+        let named = said.contains("the index host_entry does not say what its table says");
+        assert!(code == 1 && named, "{sql}: {code} {said}");
+        assert_eq!(
+            run_with(folder.path(), &[("DATABASE_URL", &url(folder.path()))], &["rebuild"]).0,
+            0
+        );
+        assert_eq!(verify(folder.path(), &[]).0, 0, "{sql}: healed");
     }
 }

@@ -302,6 +302,9 @@ impl From<ReadError> for Problem {
                  the window with from= and to=, or name a host",
             ),
             ReadError::Busy => Self::cannot_read("Too many questions are being answered at once"),
+            ReadError::Unsettled => Self::cannot_read(
+                "What was recorded last cannot be read by host while the database takes no writes",
+            ),
             ReadError::Database(cause) => {
                 tracing::error!(%cause, "a read failed");
                 Self::cannot_read("The database cannot be read just now")

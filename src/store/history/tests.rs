@@ -55,10 +55,16 @@ async fn every_shape_of_a_page_walks_the_right_index() {
                     (_, _, Hosts::All) => {
                         format!("SEARCH h USING INDEX history_{changes}by_time (time>? AND time<?)")
                     }
-                    (true, true, _) => "SEARCH h USING INDEX history_".to_owned(),
-                    (false, ..) => format!(
-                        "SEARCH h USING INDEX history_{changes}by_host (host_id=? AND time>? AND time<?)"
-                    ),
+                    (true, true, _) if filters.changes_only => {
+                        "SEARCH h USING INDEX history_changes_by_host (host_id=?".to_owned()
+                    }
+                    (true, true, _) => "SEARCH e USING PRIMARY KEY (host_id=?)".to_owned(),
+                    (false, ..) if filters.changes_only => {
+                        "SEARCH h USING INDEX history_changes_by_host (host_id=? AND time>? AND time<?)".to_owned()
+                    }
+                    (false, ..) => {
+                        "SEARCH e USING PRIMARY KEY (host_id=? AND time>? AND time<?)".to_owned()
+                    }
                 };
                 assert!(plan.contains(&entered), "{request:?}: {plan}");
                 let sorts = plan.contains("USE TEMP B-TREE FOR ORDER BY");

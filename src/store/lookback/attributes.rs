@@ -21,15 +21,15 @@ const DEPLOYMENTS: &str = "SELECT g.value->>0, (SELECT (SELECT c.digest FROM con
 const CONTENT_IDS: &str =
     "SELECT digest, id FROM content WHERE digest IN (SELECT value FROM json_each($1))";
 const OTHER_THAN_LEGACY: &str = "SELECT g.value FROM json_each($1) g WHERE EXISTS \
-     (SELECT 1 FROM drift_history h WHERE h.host_id = g.value AND h.source <> 2 \
-      AND h.time < $2 AND h.seq <= $3)";
+     (SELECT 1 FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq \
+      WHERE e.host_id = g.value AND h.source <> 2 AND e.time < $2 AND e.seq <= $3)";
 
 impl Lookback<'_> {
     /// Fills in what each host was at the end of the stretch: what the newest deployment before it said.
     pub(super) async fn fill_in_attributes(
         &mut self,
         readers: &Readers,
-        states: &HashMap<i64, HostState>,
+        states: &HashMap<i64, Arc<HostState>>,
     ) -> Result<(), sqlx::Error> {
         let before = self.at.map_or(self.to, |_| self.end());
         let stored = self.deployments_written_down(before).await?;
@@ -43,7 +43,7 @@ impl Lookback<'_> {
         // Without a deployment a host may be one that only v1 clients report.
         let doubtful = self.hosts.iter().zip(&digests).filter(|(past, digest)| {
             let now = states.get(&past.names.root);
-            digest.is_none() && !now.is_some_and(HostState::only_legacy)
+            digest.is_none() && !now.is_some_and(|state| state.only_legacy())
         });
         let doubtful: Vec<i64> =
             doubtful.flat_map(|(past, _)| past.names.all.iter().copied()).collect();

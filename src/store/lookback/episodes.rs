@@ -57,10 +57,11 @@ const FILES: &str = "SELECT x.episode_id, f.paths FROM json_each($1) g \
 const COMMITS: &str = "SELECT digest, commit_sha FROM content \
      WHERE digest IN (SELECT value FROM json_each($1))";
 /// Words about a drift before a place ($2, $3), nearest first.
-const WORDS_BEFORE: &str = "SELECT h.time, h.seq, h.kind = 0 AND c.status = 1 \
-     FROM drift_history h JOIN content c ON c.id = h.content_id \
-     WHERE h.host_id = $1 AND h.time <= $2 AND (h.time < $2 OR h.seq < $3) AND h.time >= $4 \
-     AND (h.kind = 2 OR c.status IN (0, 1)) ORDER BY h.time DESC, h.seq DESC LIMIT 10000";
+const WORDS_BEFORE: &str = "SELECT e.time, e.seq, h.kind = 0 AND c.status = 1 \
+     FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq \
+     JOIN content c ON c.id = h.content_id \
+     WHERE e.host_id = $1 AND e.time <= $2 AND (e.time < $2 OR e.seq < $3) AND e.time >= $4 \
+     AND (h.kind = 2 OR c.status IN (0, 1)) ORDER BY e.time DESC, e.seq DESC LIMIT 10000";
 const ENTRY: &str = "SELECT h.time, h.kind, c.status FROM drift_history h \
      JOIN content c ON c.id = h.content_id WHERE h.seq = $1";
 const HOST_OF_ENTRY: &str = "SELECT o.server_group, o.host FROM drift_history h \

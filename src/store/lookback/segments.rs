@@ -31,13 +31,15 @@ const BY_STATE: &str = " GROUP BY 1, 2, 3, 4";
 const FILE_SETS: &str =
     "SELECT id, paths FROM file_set WHERE id IN (SELECT value FROM json_each($1))";
 /// Reports of names ($1: their host's place, the name) in buckets of $2 microseconds.
-const BUCKETS: &str = "SELECT g.value->>0, h.time - h.time % $2, count(*) FROM json_each($1) g \
-     CROSS JOIN drift_history h WHERE h.host_id = g.value->>1 AND h.time >= $3 AND h.time < $4 \
-     AND h.seq <= $5 AND h.kind < 2 GROUP BY 1, 2";
+const BUCKETS: &str = "SELECT g.value->>0, e.time - e.time % $2, count(*) FROM json_each($1) g \
+     CROSS JOIN host_entry e CROSS JOIN drift_history h ON h.seq = e.seq \
+     WHERE e.host_id = g.value->>1 AND e.time >= $3 AND e.time < $4 \
+     AND e.seq <= $5 AND h.kind < 2 GROUP BY 1, 2";
 /// Reports of names ($1: a number to tell them apart, the name, from, to) up to an id.
-const COUNTS: &str = "SELECT g.value->>0, (SELECT count(*) FROM drift_history h \
-     WHERE h.host_id = g.value->>1 AND h.time >= g.value->>2 AND h.time < g.value->>3 \
-     AND h.seq <= $2 AND h.kind < 2) FROM json_each($1) g";
+const COUNTS: &str = "SELECT g.value->>0, (SELECT count(*) \
+     FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq \
+     WHERE e.host_id = g.value->>1 AND e.time >= g.value->>2 AND e.time < g.value->>3 \
+     AND e.seq <= $2 AND h.kind < 2) FROM json_each($1) g";
 
 /// A host's segments, clipped to the stretch.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use crate::domain::report::{Run, Status};
 use crate::domain::state::{HostState, Place, Word};
 use crate::domain::time::Timestamp;
 use crate::store::Trouble;
+use crate::store::history::BY_HOST;
 use crate::store::readers::Readers;
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::HashMap;
@@ -35,9 +36,10 @@ const REPORTS: &str = "SELECT g.value->>0, sum(s.reports), max(iif(s.deployments
      FROM json_each($1) g CROSS JOIN segment s WHERE s.host_id = g.value->>1 \
      AND s.start < g.value->>2 GROUP BY 1";
 /// The newest pipeline report of a name between two times ($1: its host's place, the name, the times).
-const PIPELINES: &str = "SELECT g.value->>0, (SELECT max(h.time) FROM drift_history h \
-     WHERE h.host_id = g.value->>1 AND h.time >= g.value->>2 AND h.time < g.value->>3 \
-     AND h.seq <= $2 AND h.source = 0) FROM json_each($1) g";
+const PIPELINES: &str = "SELECT g.value->>0, (SELECT max(e.time) \
+     FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq \
+     WHERE e.host_id = g.value->>1 AND e.time >= g.value->>2 AND e.time < g.value->>3 \
+     AND e.seq <= $2 AND h.source = 0) FROM json_each($1) g";
 
 /// The newest entry of a kind: where it stands, its content and its run.
 type Newest = Option<(Place, i64, Option<i64>)>;
@@ -73,10 +75,10 @@ impl Lookback<'_> {
         let names = serde_json::to_string(&names).expect("integers are JSON");
         let columns = REGISTERS.map(|condition| {
             format!(
-                "(SELECT format('%d,%d,%d,%s', h.time, h.seq, h.content_id, coalesce(h.run_id, '')) \
-                 FROM drift_history h JOIN content c ON c.id = h.content_id \
-                 WHERE h.host_id = g.value AND h.time < $2 AND h.seq <= $3 AND {condition} \
-                 ORDER BY h.time DESC, h.seq DESC LIMIT 1)"
+                "(SELECT format('%d,%d,%d,%s', e.time, e.seq, h.content_id, coalesce(h.run_id, '')) \
+                 FROM {BY_HOST} JOIN content c ON c.id = h.content_id \
+                 WHERE e.host_id = g.value AND e.time < $2 AND e.seq <= $3 AND {condition} \
+                 ORDER BY e.time DESC, e.seq DESC LIMIT 1)"
             )
         });
         let sql = format!("SELECT g.value, {} FROM json_each($1) g", columns.join(", "));

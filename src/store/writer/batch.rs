@@ -11,7 +11,7 @@ use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::domain::tree::{Frontier, Hash, Node};
 use crate::store::Trouble;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Refused reports kept.
@@ -149,6 +149,27 @@ impl Batch {
             tree.push(entry.hash, &mut kept);
         }
         self.growth = Some(Growth { tree, kept });
+    }
+
+    /// The hosts with a course, by the numbers of their names; for names that have no other, see the
+    /// name itself.
+    pub fn roots(&self) -> HashMap<i64, i64> {
+        let names = |state: &Arc<HostState>| {
+            let root = state.host_id;
+            state.former.iter().map(|name| (*name, root)).collect::<Vec<_>>()
+        };
+        self.states.iter().flat_map(names).collect()
+    }
+
+    /// The first entry that is of none of these hosts (a renaming is of both).
+    pub fn first_entry_but_of(&self, hosts: &HashSet<i64>) -> Option<u64> {
+        if self.renaming.is_some() {
+            return None;
+        }
+        let roots = self.roots();
+        let root = |new: &&NewEntry| roots.get(&new.host_id).copied().unwrap_or(new.host_id);
+        let first = self.entries.iter().find(|new| !hosts.contains(&root(new)));
+        first.map(|new| new.entry.id)
     }
 
     /// Puts the courses that were folded anew into the states.

@@ -9,9 +9,10 @@
 use super::Writer;
 use super::batch::{Batch, CommitError, NewEntry, REJECTIONS_KEPT, Refolded, Rejection};
 use super::rename::rename;
+use super::settle::Settling;
 use super::texts::{
-    BEGIN, BLOCK_ROWS, COMMIT, GROW, add, add_tree, bind_block, block_text, json_text, kept_json,
-    keys_json, lone_row, rejections_json, texts,
+    BEGIN, BLOCK_ROWS, COMMIT, GROW, LARGE_ROWS, add, add_tree, bind_block, block_text, json_text,
+    kept_json, keys_json, rejections_json, settlings, texts,
 };
 use crate::domain::line::{hex, unhex};
 use crate::domain::names::HostKey;
@@ -55,14 +56,28 @@ UNION ALL
 SELECT 2, r.run_id, r.run_url, r.id FROM json_each($3) w JOIN run r
     ON r.run_id IS w.value->>0 AND r.run_url IS w.value->>1";
 
+/// What is settled along with a batch.
+struct SettledWith {
+    shares: Vec<Settling>,
+    /// The hosts of which nothing is left unsettled, not even what the batch adds.
+    whole: HashSet<i64>,
+    /// Every entry up to here is settled then.
+    settled: u64,
+}
+
 impl Writer {
     /// Writes a batch; on `Ok` it is committed and synced. After an error the states handed in are
     /// void: [`Writer::load`] again before the next commit.
     pub async fn commit(&mut self, batch: &Batch) -> Result<Refolded, CommitError> {
-        let result = self.try_commit(batch).await;
+        let settling = self.settling(batch);
+        let result = self.try_commit(batch, &settling).await;
         if result.is_ok() {
             self.locked = false;
             self.size += batch.entries.len() as u64;
+            let renamed = i64::from(batch.renaming.is_some());
+            self.settlings += settlings(settling.shares.len()) + renamed;
+            self.unsettled.forget(settling.shares.iter().map(|(share, _)| share.state.host_id));
+            self.unsettled.absorb(batch, &settling.whole);
             self.contents.keep_small();
             self.senders.keep_small();
             self.runs.keep_small();
@@ -79,20 +94,24 @@ impl Writer {
         }
     }
 
-    async fn try_commit(&mut self, batch: &Batch) -> Result<Refolded, CommitError> {
+    async fn try_commit(
+        &mut self,
+        batch: &Batch,
+        settling: &SettledWith,
+    ) -> Result<Refolded, CommitError> {
         self.learn_numbers(batch).await.map_err(not_stored)?;
         let (rows, fresh) = self.number(batch);
         let dictionary = self.dictionary.amid_writing();
         let locked = self.locked;
+        let size = self.size + rows.len() as u64;
         let connection = self.connection().await.map_err(not_stored)?;
         let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
-        let plain =
-            batch.changes.is_empty() && batch.disorders.is_empty() && batch.renaming.is_none();
-        let plain = plain && batch.groupings.is_empty();
+        let plain = batch.renaming.is_none() && batch.groupings.is_empty();
+        let plain = plain && settling.shares.is_empty();
         let growth = batch.growth.as_ref();
         let plain = plain && growth.is_some_and(|growth| growth.kept.is_empty());
         if fresh.is_none() && !asides && plain && !locked && rows.len() <= BLOCK_ROWS {
-            let mut values = bind_block(&rows, &batch.states, 0);
+            let mut values = bind_block(&rows);
             add_tree(&mut values, growth);
             let text = block_text(rows.len(), true);
             return execute(connection, text, values, true).await.map(|()| Refolded::new());
@@ -103,11 +122,10 @@ impl Writer {
         if let Some(fresh) = fresh {
             execute(connection, INSERT_DICTIONARIES, texts(&fresh), false).await?;
         }
-        for (index, block) in rows.chunks(BLOCK_ROWS).enumerate() {
-            let values = bind_block(block, &batch.states, index * BLOCK_ROWS);
-            let text =
-                if batch.states.is_empty() { lone_row() } else { block_text(block.len(), false) };
-            execute(connection, text, values, false).await?;
+        let large = rows.chunks_exact(LARGE_ROWS);
+        let rest = large.remainder().chunks(BLOCK_ROWS);
+        for block in large.chain(rest) {
+            execute(connection, block_text(block.len(), false), bind_block(block), false).await?;
         }
         if let Some(growth) = growth {
             let mut values = SqliteArguments::default();
@@ -121,19 +139,38 @@ impl Writer {
             add(&mut values, REJECTIONS_KEPT);
             execute(connection, INSERT_ASIDES, values, false).await?;
         }
+        Self::write_settled(connection, &settling.shares, settling.settled).await?;
         if let Some(renaming) = batch.renaming {
             let key = &batch.entries[0].entry.key;
-            let renamed = rename(connection, &dictionary, key, renaming).await;
+            let sizes = (size, settling.settled);
+            let renamed = rename(connection, &dictionary, key, renaming, sizes).await;
             renamed.map_err(not_stored)?;
         }
         for grouping in &batch.groupings {
             Self::write_grouping(connection, grouping).await.map_err(not_stored)?;
         }
-        Self::write_changes(connection, &batch.changes).await.map_err(not_stored)?;
         let refolded = Self::restore_order(connection, &dictionary, batch).await;
         let refolded = refolded.map_err(not_stored)?;
         execute(connection, COMMIT, SqliteArguments::default(), true).await?;
         Ok(refolded)
+    }
+
+    /// What is settled along with a batch: the hosts that it folds anew, with all that it adds to them;
+    /// and, if much is unsettled, some others, without what it adds.
+    fn settling(&self, batch: &Batch) -> SettledWith {
+        let renamed = batch.renaming.iter().flat_map(|renaming| [renaming.old, renaming.new]);
+        let disordered = batch.disorders.iter().map(|disorder| disorder.names.root);
+        let whole: HashSet<i64> = disordered.chain(renamed).collect();
+        let size = self.size + batch.entries.len() as u64;
+        let others = self.unsettled.due().into_iter().filter(|root| !whole.contains(root));
+        let others = others.filter_map(|root| Some((self.unsettled.of(root)?.clone(), self.size)));
+        let folded_anew = whole.iter().filter_map(|root| self.unsettled.with(*root, batch));
+        let mut shares: Vec<Settling> = folded_anew.map(|share| (share, size)).collect();
+        shares.extend(others);
+        shares.sort_unstable_by_key(|(share, _)| share.state.host_id);
+        let first_new = batch.first_entry_but_of(&whole);
+        let settled = self.settled_after(&shares, first_new, size);
+        SettledWith { shares, whole, settled }
     }
 
     /// Notes the entries out of order and folds their hosts anew.
@@ -245,7 +282,7 @@ impl Writer {
 
 /// Runs a text of one or more statements. `commits`: its last statement is COMMIT, and only a
 /// failure there leaves the outcome unknown.
-async fn execute(
+pub(super) async fn execute(
     connection: &mut SqliteConnection,
     text: &'static str,
     values: SqliteArguments,
@@ -271,7 +308,7 @@ async fn execute(
     }
 }
 
-fn not_stored(cause: sqlx::Error) -> CommitError {
+pub(super) fn not_stored(cause: sqlx::Error) -> CommitError {
     CommitError::NotStored(cause.into())
 }
 

@@ -1,6 +1,8 @@
 //! Reading the head and every host's state: what the recorder starts from.
 
 use super::pushes::{LastRuns, last_runs};
+use super::replay::fold_rest;
+use super::unsettled::Unsettled;
 use super::{Numbers, Writer};
 use crate::domain::content::Content;
 use crate::domain::course::{Course, OpenSegment};
@@ -27,7 +29,7 @@ pub struct Loaded {
     /// When the newest entry came.
     pub last_received: Timestamp,
     /// Every host's state.
-    pub hosts: Vec<HostState>,
+    pub hosts: Vec<Arc<HostState>>,
     /// Former names of hosts: the name, its number, and the host's number.
     pub former: Vec<(HostKey, i64, i64)>,
     /// When each job was last pushed.
@@ -39,7 +41,7 @@ pub struct Loaded {
 const HEAD: &str = "SELECT origin, size,
     (SELECT received_at FROM drift_history WHERE seq = size),
     (SELECT max(id) FROM host), (SELECT max(id) FROM content),
-    (SELECT max(id) FROM sender), (SELECT max(id) FROM run), tree_size, frontier FROM head";
+    (SELECT max(id) FROM sender), (SELECT max(id) FROM run), tree_size, frontier, settlings FROM head";
 const FORMER_NAMES: &str = "SELECT a.host_id, a.root_id, o.server_group, o.host \
      FROM host_alias a JOIN host o ON o.id = a.host_id ORDER BY a.host_id";
 const STATES: &str = "
@@ -52,7 +54,7 @@ SELECT t.host_id, o.server_group, o.host, t.reports, t.first_time, t.newest_lega
        t.synced_seq, y.time, t.drifted_seq, r.time, t.drift_start_seq, x.time,
        t.retired_seq, q.time, t.segment_start, t.segment_reports, t.segment_deployments,
        t.episode_reports, t.episode_drifted,
-       t.last_pipeline, t.last_cron, t.last_legacy, t.last_pushgateway, t.last_import
+       t.last_pipeline, t.last_cron, t.last_legacy, t.last_pushgateway, t.last_import, t.settled_seq
 FROM current_state t
 JOIN host o ON o.id = t.host_id
 JOIN drift_history n ON n.seq = t.newest_seq
@@ -79,7 +81,7 @@ impl Writer {
         sqlx::query("SAVEPOINT loading").execute(&mut *connection).await?;
         let head = sqlx::query(HEAD).fetch_one(&mut *connection).await?;
         let former = sqlx::query(FORMER_NAMES).fetch_all(&mut *connection).await?;
-        let hosts = load_states(connection, &dictionary).await?;
+        let states = load_states(connection, &dictionary).await?;
         let last_runs = last_runs(connection).await?;
         sqlx::query("RELEASE loading").execute(connection).await?;
         let former = former.iter().map(|row| {
@@ -89,6 +91,8 @@ impl Writer {
         let former = former.collect::<Result<Vec<_>, sqlx::Error>>()?;
         let number = |column| head.try_get::<Option<i64>, _>(column).map(|n| n.unwrap_or(0));
         self.size = head.try_get::<i64, _>(1)? as u64;
+        self.settlings = head.try_get(9)?;
+        self.unsettled = states.unsettled;
         self.contents = Numbers::new(number(4)?);
         self.senders = Numbers::new(number(5)?);
         self.runs = Numbers::new(number(6)?);
@@ -97,7 +101,7 @@ impl Writer {
             size: self.size,
             tree: tree_of(&head)?,
             last_received: Timestamp(number(2)?),
-            hosts,
+            hosts: states.hosts,
             former,
             last_runs,
             last_host_id: number(3)?,
@@ -117,11 +121,20 @@ fn tree_of(head: &SqliteRow) -> Result<Frontier, sqlx::Error> {
     tree.filter(|tree| tree.size() == size as u64).ok_or_else(damaged)
 }
 
-/// Every host's state, in one snapshot of the caller's.
+/// Every host's state, and what of it is not settled.
+pub(in crate::store) struct States {
+    /// As of the newest entry.
+    pub hosts: Vec<Arc<HostState>>,
+    /// What was folded to get there.
+    pub unsettled: Unsettled,
+}
+
+/// Every host's state, in one snapshot of the caller's: what is written, and the entries behind it
+/// folded in.
 pub(in crate::store) async fn load_states(
     connection: &mut SqliteConnection,
     dictionary: &Dictionary,
-) -> Result<Vec<HostState>, sqlx::Error> {
+) -> Result<States, sqlx::Error> {
     let rows = sqlx::query(STATES).fetch_all(&mut *connection).await?;
     let mut contents = HashSet::new();
     let mut runs = HashSet::new();
@@ -133,16 +146,19 @@ pub(in crate::store) async fn load_states(
     }
     let contents = dictionary.contents(connection, contents.into_iter()).await?;
     let runs = dictionary.runs(connection, runs.into_iter()).await?;
-    let mut former: HashMap<i64, Vec<i64>> = HashMap::new();
+    let (mut former, mut roots) = (HashMap::<i64, Vec<i64>>::new(), HashMap::new());
     for row in sqlx::query(FORMER_NAMES).fetch_all(&mut *connection).await? {
-        former.entry(row.try_get(1)?).or_default().push(row.try_get(0)?);
+        let (name, root): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        former.entry(root).or_default().push(name);
+        roots.insert(name, root);
     }
-    let state = |row| {
+    let mut written = HashMap::with_capacity(rows.len());
+    for row in &rows {
         let mut state = state_from_row(row, &contents, &runs)?;
         state.former = former.remove(&state.host_id).unwrap_or_default().into();
-        Ok(state)
-    };
-    rows.iter().map(state).collect()
+        written.insert(state.host_id, (state, row.try_get::<i64, _>(48)? as u64));
+    }
+    fold_rest(connection, dictionary, written, &roots).await
 }
 
 /// Reads a row of [`STATES`].

@@ -32,39 +32,42 @@ const NEIGHBOURS: &str = "
 SELECT iif($4, (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
      WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND h.kind > 1 AND h.kind = 2
      ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
-  iif($5, (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
-     WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND h.kind < 2
-     ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
-  iif($6, (SELECT format('%d,%d,%d', h.time, h.seq, c.status) FROM drift_history h
+  iif($5, (SELECT format('%d,%d,%d', e.time, e.seq, 0) FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq
+     WHERE e.host_id = $1 AND (e.time, e.seq) < ($2, $3) AND h.kind < 2
+     ORDER BY e.time DESC, e.seq DESC LIMIT 1), NULL),
+  iif($6, (SELECT format('%d,%d,%d', e.time, e.seq, c.status) FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq
      JOIN content c ON c.id = h.content_id
-     WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND c.status IS NOT NULL
-     ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
-  iif($7, (SELECT format('%d,%d,%d', h.time, h.seq, c.id) FROM drift_history h
+     WHERE e.host_id = $1 AND (e.time, e.seq) < ($2, $3) AND c.status IS NOT NULL
+     ORDER BY e.time DESC, e.seq DESC LIMIT 1), NULL),
+  iif($7, (SELECT format('%d,%d,%d', e.time, e.seq, c.id) FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq
      JOIN content c ON c.id = h.content_id
-     WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3)
+     WHERE e.host_id = $1 AND (e.time, e.seq) < ($2, $3)
        AND (c.changed_files IS NOT NULL OR h.source IN (0, 4) OR c.status = 0)
-     ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
-  iif($8, (SELECT format('%d,%d,%d', h.time, h.seq, c.status) FROM drift_history h
+     ORDER BY e.time DESC, e.seq DESC LIMIT 1), NULL),
+  iif($8, (SELECT format('%d,%d,%d', e.time, e.seq, c.status) FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq
      JOIN content c ON c.id = h.content_id
-     WHERE h.host_id = $1 AND (h.time, h.seq) < ($2, $3) AND c.status IN (0, 1)
-     ORDER BY h.time DESC, h.seq DESC LIMIT 1), NULL),
-  iif($9, (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
+     WHERE e.host_id = $1 AND (e.time, e.seq) < ($2, $3) AND c.status IN (0, 1)
+     ORDER BY e.time DESC, e.seq DESC LIMIT 1), NULL),
+  iif($9, (SELECT format('%d,%d,%d', e.time, e.seq, 0) FROM host_entry e CROSS JOIN drift_history h ON h.seq = e.seq
      JOIN content c ON c.id = h.content_id
-     WHERE h.host_id = $1 AND (h.time, h.seq) > ($2, $3) AND c.status = 1
-     ORDER BY h.time, h.seq LIMIT 1), NULL)";
+     WHERE e.host_id = $1 AND (e.time, e.seq) > ($2, $3) AND c.status = 1
+     ORDER BY e.time, e.seq LIMIT 1), NULL)";
 /// Entries of a host that may repeat a content: it has the digest $2, or both bear an age that we
 /// stamped ($3: 1 if this one does not), and another one than this ($4).
-const SAME: &str = "h.host_id = $1 AND (c.digest = $2 \
+const SAME: &str = "(c.digest = $2 \
      OR ($3 = 0 AND c.max_age_sent = 0 AND c.max_age IS NOT $4))";
 /// Reports of a source ($5) with a time ($6), or imports ($6 is null).
 const TWINS: [&str; 2] = [
-    "h.time = $6 AND h.ahead = 0 AND h.source = $5",
-    "h.reported_at = $6 AND h.ahead > 0 AND h.source = $5",
+    "host_entry e CROSS JOIN drift_history h ON h.seq = e.seq JOIN content c ON c.id = h.content_id \
+     WHERE e.host_id = $1 AND e.time = $6 AND h.ahead = 0 AND h.source = $5",
+    "drift_history h JOIN content c ON c.id = h.content_id \
+     WHERE h.host_id = $1 AND h.reported_at = $6 AND h.ahead > 0 AND h.source = $5",
 ];
-const IMPORTS: [&str; 1] = ["h.source = 4"];
+const IMPORTS: [&str; 1] = ["drift_history h JOIN content c ON c.id = h.content_id \
+     WHERE h.host_id = $1 AND h.source = 4"];
 const KEY: &str = "SELECT body, ids, received_at FROM idempotency WHERE token = $1 AND key = $2";
 impl Writer {
-    /// What the stored entries under some names say around a place, as far as it is asked for (some of
+    /// What the settled entries under some names say around a place, as far as it is asked for (some of
     /// it may have to walk far).
     pub async fn neighbours(
         &mut self,
@@ -119,7 +122,7 @@ impl Writer {
         Ok(found)
     }
 
-    /// Stored reports of this host and source that carry the same time and may say the same (without a
+    /// Settled reports of this host and source that carry the same time and may say the same (without a
     /// time: imports), oldest first.
     pub async fn twins(&mut self, host: i64, report: &Report) -> Result<Vec<Twin>, sqlx::Error> {
         let found = self.look_up_twins(host, report).await;
@@ -132,12 +135,9 @@ impl Writer {
         report: &Report,
     ) -> Result<Vec<Twin>, sqlx::Error> {
         let kinds = if report.reported_at.is_some() { &TWINS[..] } else { &IMPORTS[..] };
-        let parts = kinds.iter().map(|kind| {
-            format!(
-                "SELECT h.seq, h.content_id, h.run_id FROM drift_history h \
-                 JOIN content c ON c.id = h.content_id WHERE {SAME} AND {kind}"
-            )
-        });
+        let parts = kinds
+            .iter()
+            .map(|kind| format!("SELECT h.seq, h.content_id, h.run_id FROM {kind} AND {SAME}"));
         let sql = parts.collect::<Vec<_>>().join(" UNION ALL ") + " ORDER BY 1";
         // The text is put together from constants.
         let query = sqlx::query(AssertSqlSafe(sql))

@@ -2,23 +2,30 @@
 //! prepared.
 
 use super::batch::{Growth, KeyRecord, Rejection};
+use super::settle::Settling;
 use crate::domain::line::hex;
-use crate::domain::state::HostState;
 use crate::domain::tree::{Hash, Node};
 use crate::store::rows::{NarrowEntry, STATE_COLUMNS, state_columns};
 use sqlx::Arguments;
 use sqlx::sqlite::SqliteArguments;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-/// Rows of one INSERT.
+/// Rows of the usual batch, which is one text.
 pub(super) const BLOCK_ROWS: usize = 32;
+/// Rows of one INSERT of a large batch.
+pub(super) const LARGE_ROWS: usize = 256;
+/// Hosts settled by one text.
+pub(super) const SETTLED_AT_ONCE: usize = 32;
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;";
 // OR ROLLBACK: a failure ends the transaction anyway, and ABORT would keep a copy of every page
 // touched, to be able to undo one statement.
 const INSERT_HISTORY: &str = "INSERT OR ROLLBACK INTO drift_history (seq, host_id, received_at, lag, \
      ahead, content_id, sender_id, run_id, kind, source, late, transition, hash8) VALUES ";
 const HISTORY_COLUMNS: usize = 13;
-const UPSERT_STATE: &str = "INSERT OR REPLACE INTO current_state VALUES ";
+const SETTLE_ENTRIES: &str = "INSERT OR ROLLBACK INTO host_entry (host_id, time, seq) \
+     SELECT h.host_id, h.time, h.seq FROM json_each(?) g CROSS JOIN drift_history h ON h.seq = g.value;";
+const SETTLE_STATES: &str = "INSERT OR REPLACE INTO current_state VALUES ";
+const SETTLED: &str = "UPDATE head SET settled = ?, settlings = settlings + 1;";
 const GROW_TREE: &str = "UPDATE head SET tree_size = ?, frontier = ?;";
 /// Writes the tree as it is now, and the subtrees it completed.
 pub(super) const GROW: &str = "UPDATE head SET tree_size = $1, frontier = $2; \
@@ -26,49 +33,68 @@ pub(super) const GROW: &str = "UPDATE head SET tree_size = $1, frontier = $2; \
      SELECT value->>0, value->>1, value->>2 FROM json_each($3);";
 pub(super) const COMMIT: &str = "COMMIT;";
 
-/// The text that writes `rows` history rows and as many states; `whole`: from BEGIN to COMMIT.
+/// So many rows of question marks.
+fn list(rows: usize, columns: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(","));
+    vec![row; rows].join(",")
+}
+
+/// The text that writes `rows` history rows (at most [`BLOCK_ROWS`], or [`LARGE_ROWS`]); `whole`: from
+/// BEGIN to COMMIT, with the tree.
 pub(super) fn block_text(rows: usize, whole: bool) -> &'static str {
     static TEXTS: [[OnceLock<String>; 2]; BLOCK_ROWS + 1] =
         [const { [const { OnceLock::new() }; 2] }; BLOCK_ROWS + 1];
-    TEXTS[rows][usize::from(whole)].get_or_init(|| {
-        let list = |columns: usize| {
-            let row = format!("({})", vec!["?"; columns].join(","));
-            vec![row; rows].join(",")
-        };
-        let history = format!("{INSERT_HISTORY}{};", list(HISTORY_COLUMNS));
-        let states = format!("{UPSERT_STATE}{};", list(STATE_COLUMNS));
+    static LARGE: OnceLock<String> = OnceLock::new();
+    let cell = if rows == LARGE_ROWS { &LARGE } else { &TEXTS[rows][usize::from(whole)] };
+    cell.get_or_init(|| {
         let (begin, tree, commit) = if whole { (BEGIN, GROW_TREE, COMMIT) } else { ("", "", "") };
-        [begin, &history, &states, tree, commit].concat()
+        let history = format!("{INSERT_HISTORY}{};", list(rows, HISTORY_COLUMNS));
+        [begin, &history, tree, commit].concat()
     })
 }
 
-/// The text that writes one history row and no state: a renaming folds its host anew.
-pub(super) fn lone_row() -> &'static str {
-    static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| format!("{INSERT_HISTORY}({});", vec!["?"; HISTORY_COLUMNS].join(",")))
-}
-
-/// The values of one block: its rows, then as many states, beginning with state `first`. There are
-/// never more states than entries; where there are fewer, the last is written again.
-pub(super) fn bind_block(
-    rows: &[NarrowEntry],
-    states: &[Arc<HostState>],
-    first: usize,
-) -> SqliteArguments {
+/// The values of one block.
+pub(super) fn bind_block(rows: &[NarrowEntry]) -> SqliteArguments {
     let mut values = SqliteArguments::default();
-    values.reserve(rows.len() * (HISTORY_COLUMNS + STATE_COLUMNS), 0);
+    values.reserve(rows.len() * HISTORY_COLUMNS + 2, 0);
     for row in rows {
         for column in row.columns() {
             add(&mut values, column);
         }
     }
-    let states_written = if states.is_empty() { 0 } else { rows.len() };
-    for index in first..first + states_written {
-        let state = &states[index.min(states.len() - 1)];
-        for column in state_columns(state) {
+    values
+}
+
+/// The text that settles so many hosts: their entries, their states (a power of two of them), and the
+/// head.
+pub(super) fn settle_text(hosts: usize) -> &'static str {
+    const POWERS: usize = SETTLED_AT_ONCE.ilog2() as usize + 1;
+    static TEXTS: [OnceLock<String>; POWERS] = [const { OnceLock::new() }; POWERS];
+    let power = hosts.next_power_of_two().ilog2() as usize;
+    TEXTS[power].get_or_init(|| {
+        let states = list(1 << power, STATE_COLUMNS + 1);
+        format!("{SETTLE_ENTRIES}{SETTLE_STATES}{states};{SETTLED}")
+    })
+}
+
+/// By how much `head.settlings` rises with so many hosts.
+pub(super) fn settlings(hosts: usize) -> i64 {
+    hosts.div_ceil(SETTLED_AT_ONCE) as i64
+}
+
+/// The values of [`settle_text`]; the last state is written again up to the power of two.
+pub(super) fn bind_settle(shares: &[Settling], settled: u64) -> SqliteArguments {
+    let mut values = SqliteArguments::default();
+    let entries = shares.iter().flat_map(|(share, _)| &share.entries);
+    add(&mut values, json_text(&entries.collect::<Vec<_>>()));
+    for index in 0..shares.len().next_power_of_two() {
+        let (share, up_to) = &shares[index.min(shares.len() - 1)];
+        for column in state_columns(&share.state) {
             add(&mut values, column);
         }
+        add(&mut values, *up_to as i64);
     }
+    add(&mut values, settled as i64);
     values
 }
 

@@ -1,0 +1,131 @@
+//! Settling: writing what is kept by host, some hosts at a time.
+
+use super::Writer;
+use super::batch::CommitError;
+use super::commit::{execute, not_stored};
+use super::texts::{BEGIN, COMMIT, SETTLED_AT_ONCE, bind_settle, settle_text, settlings};
+use super::unsettled::Share;
+use crate::domain::course::Change;
+use crate::store::Trouble;
+use crate::store::connect::Location;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{Connection, Row};
+use std::collections::HashSet;
+
+const PROGRESS: &str = "SELECT size, settlings FROM head";
+
+/// How many entries there are, and how often something was settled.
+pub(super) async fn progress(connection: &mut SqliteConnection) -> Result<(u64, i64), sqlx::Error> {
+    let row = sqlx::query(PROGRESS).fetch_one(connection).await?;
+    Ok((row.try_get::<i64, _>(0)? as u64, row.try_get(1)?))
+}
+
+/// How many entries there are, and up to which all are settled.
+pub async fn settled_of(location: &Location) -> Result<(u64, u64), Trouble> {
+    let mut connection = location.open_reader().await?;
+    let row = sqlx::query("SELECT size, settled FROM head").fetch_one(&mut connection).await?;
+    let (size, settled): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    connection.close().await?;
+    Ok((size as u64, settled as u64))
+}
+
+/// A host's part and the entry up to which it is settled with it.
+pub(super) type Settling = (Share, u64);
+
+impl Writer {
+    /// Every entry up to this id is settled.
+    pub fn settled_up_to(&self) -> u64 {
+        self.unsettled.first().map_or(self.size, |first| first - 1)
+    }
+
+    /// Whether a host has unsettled entries.
+    pub fn is_unsettled(&self, root: i64) -> bool {
+        self.unsettled.of(root).is_some()
+    }
+
+    /// Hosts with unsettled entries up to an id, the oldest first.
+    pub fn unsettled_up_to(&self, id: u64, at_most: usize) -> Vec<i64> {
+        self.unsettled.up_to(id).take(at_most).collect()
+    }
+
+    /// The hosts of some names, be they former ones, that have unsettled entries.
+    pub fn unsettled_of(&self, names: &[i64]) -> Vec<i64> {
+        self.unsettled.hosts_of(names)
+    }
+
+    /// Settles hosts in a transaction of its own. `false`: another process has written since we
+    /// looked, and nothing was done.
+    pub async fn settle(&mut self, hosts: &[i64]) -> Result<bool, CommitError> {
+        let shares: Vec<Settling> = hosts
+            .iter()
+            .filter_map(|root| Some((self.unsettled.of(*root)?.clone(), self.size)))
+            .collect();
+        if shares.is_empty() {
+            return Ok(true);
+        }
+        // A lock held for the next commit is of no use if something else comes first.
+        self.unlock();
+        let done = self.settle_alone(&shares).await;
+        match done {
+            Ok(true) => {
+                self.settlings += settlings(shares.len());
+                self.unsettled.forget(hosts.iter().copied());
+            }
+            Ok(false) | Err(_) => self.connection = None,
+        }
+        done
+    }
+
+    /// Settles all there is.
+    pub async fn settle_all(&mut self) -> Result<bool, CommitError> {
+        let hosts = self.unsettled_up_to(self.size, usize::MAX);
+        self.settle(&hosts).await
+    }
+
+    async fn settle_alone(&mut self, shares: &[Settling]) -> Result<bool, CommitError> {
+        let known = (self.size, self.settlings);
+        let settled = self.settled_after(shares, None, self.size);
+        let connection = self.connection().await.map_err(not_stored)?;
+        execute(connection, BEGIN, SqliteArguments::default(), false).await?;
+        if progress(connection).await.map_err(not_stored)? != known {
+            return Ok(false);
+        }
+        Self::write_settled(connection, shares, settled).await?;
+        execute(connection, COMMIT, SqliteArguments::default(), true).await?;
+        Ok(true)
+    }
+
+    /// Up to where every entry is settled once these are, and a new one (`first_new`) is not, in a history
+    /// of `size` entries.
+    pub(super) fn settled_after(
+        &self,
+        shares: &[Settling],
+        first_new: Option<u64>,
+        size: u64,
+    ) -> u64 {
+        let settled: HashSet<i64> = shares.iter().map(|(share, _)| share.state.host_id).collect();
+        let first = self.unsettled.first_without(&settled);
+        let first = first.into_iter().chain(first_new).min();
+        first.map_or(size, |first| first - 1)
+    }
+
+    /// Writes the parts of some hosts; within a transaction.
+    pub(super) async fn write_settled(
+        connection: &mut SqliteConnection,
+        shares: &[Settling],
+        settled: u64,
+    ) -> Result<(), CommitError> {
+        if shares.is_empty() {
+            return Ok(());
+        }
+        for some in shares.chunks(SETTLED_AT_ONCE) {
+            let text = settle_text(some.len());
+            execute(connection, text, bind_settle(some, settled), false).await?;
+        }
+        let changes = |(share, _): &Settling| -> Vec<(i64, Change)> {
+            share.changes.iter().map(|change| (share.state.host_id, change.clone())).collect()
+        };
+        let changes: Vec<_> = shares.iter().flat_map(changes).collect();
+        Self::write_changes(connection, &changes).await.map_err(not_stored)
+    }
+}
