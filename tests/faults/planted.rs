@@ -198,8 +198,8 @@ pub const PLANTED: &[Planted] = &[
             ),
             (
                 "src/store/writer/texts.rs",
-                "format!(\"{INSERT_HISTORY}{};\", list(HISTORY_COLUMNS))",
-                "format!(\"{INSERT_HISTORY}{};\", list(HISTORY_COLUMNS).replace(\"(?\", \"(NULL AND ?\"))",
+                "format!(\"{INSERT_HISTORY}{};\", list(rows, HISTORY_COLUMNS))",
+                "format!(\"{INSERT_HISTORY}{};\", list(rows, HISTORY_COLUMNS).replace(\"(?\", \"(NULL AND ?\"))",
             ),
         ],
     },
