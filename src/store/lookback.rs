@@ -16,7 +16,7 @@ use super::Trouble;
 use super::courses::{Names, Resume, Walk, Walked};
 use super::readers::{ReadError, Readers};
 use super::refold::{Root, roots};
-use super::writer::load_states;
+use super::writer::written_states;
 use crate::domain::content::Content;
 use crate::domain::course::{Change, Course};
 use crate::domain::names::HostKey;
@@ -195,9 +195,10 @@ impl<'c> Lookback<'c> {
         live: bool,
         choice: &impl HostChoice,
     ) -> Result<(), sqlx::Error> {
-        let states = load_states(self.connection, readers.dictionary()).await?.hosts;
-        let states: HashMap<i64, Arc<HostState>> =
-            states.into_iter().map(|state| (state.host_id, state)).collect();
+        // Nothing behind what is settled is looked at.
+        let written = written_states(self.connection, readers.dictionary()).await?;
+        let states: HashMap<i64, HostState> =
+            written.states.into_iter().map(|(root, (state, _))| (root, state)).collect();
         let roots = roots(self.connection, self.as_of).await?;
         let disordered = if live { HashMap::new() } else { self.disordered().await? };
         let row = sqlx::query(LAST_RENAMING).fetch_one(&mut *self.connection).await?;

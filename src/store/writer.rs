@@ -22,7 +22,7 @@ pub use batch::{
 };
 pub use courses::Disorder;
 pub use load::Loaded;
-pub(super) use load::load_states;
+pub(super) use load::written_states;
 pub use lookups::Twin;
 pub use pushes::LastRuns;
 pub use settle::settled_of;

@@ -162,3 +162,40 @@ fn while_nothing_can_be_written_the_newest_is_not_passed_over_in_silence() {
     });
     assert_eq!(server.json("/history?server_group=g&host=h")["items"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_review_beside_what_cannot_be_settled_ends_where_that_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path());
+    play(&server, |_| {});
+    let (mut unsettled, mut day) = (false, 3);
+    while !unsettled {
+        // A drift opens and ends, and with it a segment.
+        day += 1;
+        for (hour, status) in [(10, "out_of_sync"), (11, "synced"), (12, "out_of_sync")] {
+            let time = format!("2026-04-{day:02}T{hour}:00:00Z");
+            let check =
+                json!({"server_group":"g","host":"a","status":status,"last_cron_check":time});
+            server.post("/status/cron", &check).ok();
+        }
+        while_open(&database(folder.path()), "BEGIN IMMEDIATE", || {
+            let head = rows_beside(folder.path());
+            unsettled = head.0 != head.1;
+            if unsettled {
+                let args = ["review", "2026-Q2", "--format", "csv"];
+                let (code, review, said) = command(folder.path(), &args);
+                assert!(code == 0 && review.contains('g'), "{review} {said}");
+                assert!(said.contains("cannot be looked at by host yet"), "{said}");
+            }
+        });
+    }
+}
+
+/// The history's size and up to where it is settled, read by a program of its own.
+fn rows_beside(folder: &Path) -> (String, String) {
+    let path = database(folder);
+    let head = std::thread::spawn(move || rows(&path, "SELECT size, settled FROM head"));
+    let head = head.join().unwrap();
+    let (size, settled) = head[0].split_once(' ').unwrap();
+    (size.to_owned(), settled.to_owned())
+}

@@ -29,7 +29,7 @@ impl Lookback<'_> {
     pub(super) async fn fill_in_attributes(
         &mut self,
         readers: &Readers,
-        states: &HashMap<i64, Arc<HostState>>,
+        states: &HashMap<i64, HostState>,
     ) -> Result<(), sqlx::Error> {
         let before = self.at.map_or(self.to, |_| self.end());
         let stored = self.deployments_written_down(before).await?;
@@ -43,7 +43,7 @@ impl Lookback<'_> {
         // Without a deployment a host may be one that only v1 clients report.
         let doubtful = self.hosts.iter().zip(&digests).filter(|(past, digest)| {
             let now = states.get(&past.names.root);
-            digest.is_none() && !now.is_some_and(|state| state.only_legacy())
+            digest.is_none() && !now.is_some_and(HostState::only_legacy)
         });
         let doubtful: Vec<i64> =
             doubtful.flat_map(|(past, _)| past.names.all.iter().copied()).collect();

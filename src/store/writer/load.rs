@@ -122,7 +122,7 @@ fn tree_of(head: &SqliteRow) -> Result<Frontier, sqlx::Error> {
 }
 
 /// Every host's state, and what of it is not settled.
-pub(in crate::store) struct States {
+pub(super) struct States {
     /// As of the newest entry.
     pub hosts: Vec<Arc<HostState>>,
     /// What was folded to get there.
@@ -131,10 +131,28 @@ pub(in crate::store) struct States {
 
 /// Every host's state, in one snapshot of the caller's: what is written, and the entries behind it
 /// folded in.
-pub(in crate::store) async fn load_states(
+async fn load_states(
     connection: &mut SqliteConnection,
     dictionary: &Dictionary,
 ) -> Result<States, sqlx::Error> {
+    let Written { states, roots } = written_states(connection, dictionary).await?;
+    fold_rest(connection, dictionary, states, &roots).await
+}
+
+/// The states that are written.
+pub(in crate::store) struct Written {
+    /// By the host's number, each with the entry up to which it is settled.
+    pub states: HashMap<i64, (HostState, u64)>,
+    /// The hosts of names that are not theirs any more.
+    roots: HashMap<i64, i64>,
+}
+
+/// Every host's state as it is written, which is what its segments and episodes belong to; in one
+/// snapshot of the caller's.
+pub(in crate::store) async fn written_states(
+    connection: &mut SqliteConnection,
+    dictionary: &Dictionary,
+) -> Result<Written, sqlx::Error> {
     let rows = sqlx::query(STATES).fetch_all(&mut *connection).await?;
     let mut contents = HashSet::new();
     let mut runs = HashSet::new();
@@ -158,7 +176,7 @@ pub(in crate::store) async fn load_states(
         state.former = former.remove(&state.host_id).unwrap_or_default().into();
         written.insert(state.host_id, (state, row.try_get::<i64, _>(48)? as u64));
     }
-    fold_rest(connection, dictionary, written, &roots).await
+    Ok(Written { states: written, roots })
 }
 
 /// Reads a row of [`STATES`].
