@@ -326,7 +326,7 @@ impl Task {
             Ok(refolded) => {
                 self.failing = false;
                 self.size += batch.entries.len() as u64;
-                self.settled.store(self.writer.settled_up_to(), Ordering::Release);
+                self.tell_settled();
                 if let Some(growth) = batch.growth.take() {
                     self.tree = growth.tree;
                 }
@@ -381,7 +381,7 @@ impl Task {
         self.tree = loaded.tree;
         self.last_host_id = loaded.last_host_id;
         self.last_received = loaded.last_received.max(self.last_received);
-        self.settled.store(self.writer.settled_up_to(), Ordering::Release);
+        self.tell_settled();
         self.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
         self.void = false;
         Ok(())

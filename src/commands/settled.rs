@@ -21,7 +21,8 @@ pub async fn see_to_it(location: &Location, dictionary: &Arc<Dictionary>) -> Res
         Ok(_hold) => {
             let (mut writer, _) = Writer::open(location, dictionary.clone(), "").await?;
             writer.settle_all().await?;
-            return Ok(writer.close().await?);
+            writer.close().await?;
+            settled = settled_of(location).await?.1;
         }
         Err(OpenError::Held { .. }) => {
             let begun = Instant::now();

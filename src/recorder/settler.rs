@@ -1,14 +1,11 @@
 //! When hosts are settled: soon after they have reported, before they are read by host, and at the end.
 
-use super::{Job, Recorder, Task};
+use super::{Job, MOVED_RETRIES, RecordError, Recorder, Task};
 use crate::board::Board;
 use crate::store::{CommitError, Settle, Settler};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
-
-/// How often a settling is tried again because another process wrote in between.
-const RETRIES: usize = 5;
 
 /// Hosts settled at once while nobody waits for it: a report that comes meanwhile waits for them.
 const AT_ONCE: usize = 32;
@@ -45,6 +42,11 @@ impl Settler for QueueSettler {
 }
 
 impl Task {
+    /// Tells those who read by host how far everything is settled.
+    pub(super) fn tell_settled(&self) {
+        self.settled.store(self.writer.settled_up_to(), Ordering::Release);
+    }
+
     /// Whether hosts have been left unsettled since before the last look around.
     pub(super) fn is_behind(&self) -> bool {
         !self.void && !self.failing && self.writer.settled_up_to() < self.overdue
@@ -58,9 +60,9 @@ impl Task {
 
     /// Settles these hosts, or all; answers whether it is done.
     pub(super) async fn settle(&mut self, hosts: Option<Vec<i64>>) -> bool {
-        for _ in 0..RETRIES {
+        for _ in 0..MOVED_RETRIES {
             if let Err(error) = self.catch_up(false).await {
-                self.note(&error, super::RecordError::NotStored);
+                self.note(&error, RecordError::NotStored);
                 return false;
             }
             let done = match &hosts {
@@ -93,7 +95,7 @@ impl Task {
     async fn settle_hosts(&mut self, hosts: &[i64]) -> bool {
         match self.writer.settle(hosts).await {
             Ok(true) => {
-                self.settled.store(self.writer.settled_up_to(), Ordering::Release);
+                self.tell_settled();
                 self.failing = false;
                 return true;
             }

@@ -14,7 +14,6 @@ use crate::store::{
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// How long an Idempotency-Key is remembered, in microseconds.
 const KEY_LIFETIME: i64 = 7 * 24 * 3600 * SECOND;
@@ -275,7 +274,7 @@ impl<'t> Stage<'t> {
             return Ok(());
         }
         let settled = self.task.writer.settle(&[root]).await;
-        self.task.settled.store(self.task.writer.settled_up_to(), Ordering::Release);
+        self.task.tell_settled();
         match settled {
             Ok(_) | Err(CommitError::Moved) => Ok(()),
             Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => Err(error),
