@@ -16,12 +16,13 @@ import statistics
 import subprocess
 import sys
 
+import plot_style
+
 ORDER = (
     "ingest arrays latency pushgateway flask status history review start export proofs scrape "
     "memory growth size"
 ).split()
-# Readable on white and on black.
-GREY = "#808890"
+GREY = plot_style.GREY
 COLOURS = ["#2f81f7", "#d9822b", "#2da44e", "#a371f7", "#db61a2", "#808890"]
 
 
@@ -171,21 +172,7 @@ def report(run: dict, figures: list[dict], python: str) -> str:
 
 
 def draw(plot: dict, path: pathlib.Path) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams.update({
-        "svg.fonttype": "none",
-        "svg.hashsalt": "gitops-status-server",
-        "font.family": "DejaVu Sans",
-        "font.size": 10,
-        "text.color": GREY,
-        "axes.edgecolor": GREY,
-        "axes.labelcolor": GREY,
-        "axes.titlecolor": GREY,
-        "xtick.color": GREY,
-        "ytick.color": GREY,
-    })
+    plot_style.use()
     import matplotlib.pyplot as plt
 
     height = 1.9 if plot["stacked"] else 3.2

@@ -13,29 +13,16 @@ import re
 import statistics
 import sys
 
-import matplotlib
+import plot_style
 
-matplotlib.use("svg")
+plot_style.use()
 import matplotlib.pyplot as plt  # noqa: E402
 
 MIB = 2**20
 # A picture needs no more.
 POINTS = 180
-# Readable on white and on black; as in report.py.
-GREY = "#808890"
+GREY = plot_style.GREY
 COLOURS = ["#2f81f7", "#d9822b", "#2da44e", "#a371f7", "#db61a2"]
-matplotlib.rcParams.update({
-    "svg.fonttype": "none",
-    "svg.hashsalt": "gitops-status-server",
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": GREY,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": GREY,
-    "axes.titlecolor": GREY,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-})
 
 ASKED = ["report", "page", "deep page", "status", "group", "metrics", "timeline", "episodes", "review", "checkpoint"]
 SHOWN = ASKED[:4]

@@ -1,0 +1,22 @@
+"""How all plots look: small, readable on white and on black, the same bytes for the same figures."""
+
+import matplotlib
+
+GREY = "#808890"
+
+
+def use() -> None:
+    """Sets it, before matplotlib.pyplot is imported."""
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({
+        "svg.fonttype": "none",
+        "svg.hashsalt": "gitops-status-server",
+        "font.family": "DejaVu Sans",
+        "font.size": 10,
+        "text.color": GREY,
+        "axes.edgecolor": GREY,
+        "axes.labelcolor": GREY,
+        "axes.titlecolor": GREY,
+        "xtick.color": GREY,
+        "ytick.color": GREY,
+    })
