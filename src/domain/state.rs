@@ -137,6 +137,14 @@ impl HostState {
         (state, Judgement { late: false, transition })
     }
 
+    /// What this report says, if the host has said the very same before: most reports repeat the one
+    /// before, and need not keep it twice.
+    pub fn same_content(&self, report: &Report) -> Option<&Arc<Content>> {
+        let of_kind = if report.source.is_deployment() { &self.deployment } else { &self.check };
+        let known = of_kind.as_ref().map(|word| &word.value);
+        known.filter(|known| ***known == *report.content)
+    }
+
     /// Whether a report at this place arrives out of order, so that [`HostState::add`] needs its
     /// [`Surroundings`].
     pub fn is_out_of_order(&self, place: Place) -> bool {

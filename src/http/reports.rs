@@ -147,7 +147,8 @@ async fn record(
             return Err(reject(state, source, problem, subjects, count).await);
         }
     };
-    let Parsed { reports, array, mut warnings } = parsed;
+    let Parsed { mut reports, array, mut warnings } = parsed;
+    state.board.share_contents(&mut reports);
     let keys: Vec<HostKey> = reports.iter().map(|report| report.key.clone()).collect();
     let groups: Vec<&str> = keys.iter().map(|key| &*key.server_group).collect();
     let field = if source == Source::Legacy { "repo" } else { "server_group" };
