@@ -232,6 +232,9 @@ fn an_older_database_gets_its_timelines_at_the_next_start() {
          ALTER TABLE head DROP COLUMN settlings;
          ALTER TABLE current_state DROP COLUMN settled_seq; DROP TABLE host_entry;
          CREATE INDEX history_by_host ON drift_history (host_id, time);
+         CREATE TRIGGER history_inserted AFTER INSERT ON drift_history BEGIN
+             UPDATE head SET size = NEW.seq;
+         END;
          DELETE FROM refinery_schema_history WHERE version > 1;",
     );
     let (code, said) = verify_refold(folder.path());

@@ -11,8 +11,8 @@ use super::batch::{Batch, CommitError, NewEntry, REJECTIONS_KEPT, Refolded, Reje
 use super::rename::rename;
 use super::settle::Settling;
 use super::texts::{
-    BEGIN, BLOCK_ROWS, COMMIT, GROW, LARGE_ROWS, add, add_tree, bind_block, block_text, json_text,
-    kept_json, keys_json, rejections_json, settlings, texts,
+    BEGIN, BLOCK_ROWS, COMMIT, GROW, LARGE_ROWS, add, add_growth, bind_block, block_text,
+    json_text, kept_json, keys_json, rejections_json, settlings, texts,
 };
 use crate::domain::line::{hex, unhex};
 use crate::domain::names::HostKey;
@@ -112,7 +112,7 @@ impl Writer {
         let plain = plain && growth.is_some_and(|growth| growth.kept.is_empty());
         if fresh.is_none() && !asides && plain && !locked && rows.len() <= BLOCK_ROWS {
             let mut values = bind_block(&rows);
-            add_tree(&mut values, growth);
+            add_growth(&mut values, growth);
             let text = block_text(rows.len(), true);
             return execute(connection, text, values, true).await.map(|()| Refolded::new());
         }
@@ -129,7 +129,7 @@ impl Writer {
         }
         if let Some(growth) = growth {
             let mut values = SqliteArguments::default();
-            add_tree(&mut values, Some(growth));
+            add_growth(&mut values, Some(growth));
             add(&mut values, kept_json(&growth.kept));
             execute(connection, GROW, values, false).await?;
         }

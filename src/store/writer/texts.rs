@@ -26,11 +26,11 @@ const SETTLE_ENTRIES: &str = "INSERT OR ROLLBACK INTO host_entry (host_id, time,
      SELECT h.host_id, h.time, h.seq FROM json_each(?) g CROSS JOIN drift_history h ON h.seq = g.value;";
 const SETTLE_STATES: &str = "INSERT OR REPLACE INTO current_state VALUES ";
 const SETTLED: &str = "UPDATE head SET settled = ?, settlings = settlings + 1;";
-const GROW_TREE: &str = "UPDATE head SET tree_size = ?, frontier = ?;";
-/// Writes the tree as it is now, and the subtrees it completed.
-pub(super) const GROW: &str = "UPDATE head SET tree_size = $1, frontier = $2; \
+const GROW_HEAD: &str = "UPDATE head SET size = ?, tree_size = ?, frontier = ?;";
+/// Writes how far the history goes, the tree as it is now, and the subtrees it completed.
+pub(super) const GROW: &str = "UPDATE head SET size = $1, tree_size = $2, frontier = $3; \
      INSERT INTO subtree (level, n, hash) \
-     SELECT value->>0, value->>1, value->>2 FROM json_each($3);";
+     SELECT value->>0, value->>1, value->>2 FROM json_each($4);";
 pub(super) const COMMIT: &str = "COMMIT;";
 
 /// So many rows of question marks.
@@ -47,7 +47,7 @@ pub(super) fn block_text(rows: usize, whole: bool) -> &'static str {
     static LARGE: OnceLock<String> = OnceLock::new();
     let cell = if rows == LARGE_ROWS { &LARGE } else { &TEXTS[rows][usize::from(whole)] };
     cell.get_or_init(|| {
-        let (begin, tree, commit) = if whole { (BEGIN, GROW_TREE, COMMIT) } else { ("", "", "") };
+        let (begin, tree, commit) = if whole { (BEGIN, GROW_HEAD, COMMIT) } else { ("", "", "") };
         let history = format!("{INSERT_HISTORY}{};", list(rows, HISTORY_COLUMNS));
         [begin, &history, tree, commit].concat()
     })
@@ -98,9 +98,10 @@ pub(super) fn bind_settle(shares: &[Settling], settled: u64) -> SqliteArguments 
     values
 }
 
-/// The tree's size and frontier behind them, if it has grown.
-pub(super) fn add_tree(values: &mut SqliteArguments, growth: Option<&Growth>) {
+/// The size of history and tree, and the tree's frontier behind them, if they have grown.
+pub(super) fn add_growth(values: &mut SqliteArguments, growth: Option<&Growth>) {
     if let Some(Growth { tree, .. }) = growth {
+        add(values, tree.size() as i64);
         add(values, tree.size() as i64);
         add(values, tree.to_text());
     }
