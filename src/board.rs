@@ -109,7 +109,10 @@ impl Board {
             inner.last_runs = last_runs;
         }
         for state in states {
-            inner.hosts.insert(state.key.clone(), state);
+            match inner.hosts.get_mut(&state.key) {
+                Some(known) => *known = state,
+                None => drop(inner.hosts.insert(state.key.clone(), state)),
+            }
         }
         inner.size = size;
         inner.version += 1;

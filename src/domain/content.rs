@@ -70,7 +70,8 @@ impl Content {
     /// The digest under which this content is stored. Its form is internal: a change of it costs
     /// some repeated rows, nothing else.
     pub fn digest(&self) -> ContentDigest {
-        let bytes = serde_json::to_vec(self).expect("a content has only string keys");
+        let mut bytes = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut bytes, self).expect("a content has only string keys");
         let full = Sha256::digest(&bytes);
         let mut digest = ContentDigest::default();
         digest.copy_from_slice(&full[..16]);

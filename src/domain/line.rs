@@ -197,11 +197,16 @@ impl Entry {
             + texts.iter().map(|text| text.as_ref().map_or(0, String::len)).sum::<usize>()
     }
 
+    /// The leaf hash of this entry's line, which is written into `line` instead of what it held.
+    pub fn leaf_hash_with(&self, origin: &str, line: &mut Vec<u8>) -> [u8; 32] {
+        line.clear();
+        self.write_line(origin, line);
+        leaf_hash(line)
+    }
+
     /// The leaf hash of this entry's line.
     pub fn leaf_hash(&self, origin: &str) -> [u8; 32] {
-        let mut line = Vec::with_capacity(1024);
-        self.write_line(origin, &mut line);
-        leaf_hash(&line)
+        self.leaf_hash_with(origin, &mut Vec::with_capacity(self.weight()))
     }
 }
 

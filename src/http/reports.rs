@@ -34,6 +34,8 @@ const MESSAGE: &str = "Status updated successfully";
 /// An answer whose files weigh more than this many bytes goes out piece by piece: each element of an
 /// array repeats its host's files.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// About so many bytes of an answer are one report's.
+const RECEIPT_BYTES: usize = 1536;
 
 /// Report the deployment state of a server
 ///
@@ -293,23 +295,30 @@ fn answer_with<'a, S: serde::Serialize + utoipa::ToSchema>(
 ) -> HttpResponse {
     let message = MESSAGE;
     let origin = state.recorder.origin();
-    let body = match receipts {
-        [receipt] if !array => serde_json::to_vec(&ReportAnswer {
-            success: true,
-            message,
-            status: row(&receipt.state),
-            report: ReportReceipt::of(receipt, origin),
-            warnings,
-        }),
-        receipts => serde_json::to_vec(&ReportsAnswer {
-            success: true,
-            message,
-            statuses: receipts.iter().map(|receipt| row(&receipt.state)).collect(),
-            reports: receipts.iter().map(|receipt| ReportReceipt::of(receipt, origin)).collect(),
-            warnings,
-        }),
+    let mut body = Vec::with_capacity(RECEIPT_BYTES * receipts.len());
+    let written = match receipts {
+        [receipt] if !array => serde_json::to_writer(
+            &mut body,
+            &ReportAnswer {
+                success: true,
+                message,
+                status: row(&receipt.state),
+                report: ReportReceipt::of(receipt, origin),
+                warnings,
+            },
+        ),
+        receipts => serde_json::to_writer(
+            &mut body,
+            &ReportsAnswer {
+                success: true,
+                message,
+                statuses: receipts.iter().map(|receipt| row(&receipt.state)).collect(),
+                reports: receipts.iter().map(|r| ReportReceipt::of(r, origin)).collect(),
+                warnings,
+            },
+        ),
     };
-    let body = body.expect("answers have only string keys");
+    written.expect("answers have only string keys");
     HttpResponse::Ok().content_type(super::respond::JSON).body(body)
 }
 

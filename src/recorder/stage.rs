@@ -25,6 +25,8 @@ pub(super) struct Stage<'t> {
     states: HashMap<HostKey, Arc<HostState>>,
     new_hosts: Vec<(i64, HostKey)>,
     entries: Vec<NewEntry>,
+    /// Where the lines of entries are written, one after the other, to be hashed.
+    line: Vec<u8>,
     keys: Vec<KeyRecord>,
     changes: Vec<(i64, Change)>,
     /// Hosts whose course must be folded anew, by their numbers.
@@ -42,6 +44,7 @@ impl<'t> Stage<'t> {
             states: HashMap::new(),
             new_hosts: Vec::new(),
             entries: Vec::new(),
+            line: Vec::with_capacity(2048),
             keys: Vec::new(),
             changes: Vec::new(),
             disorders: HashMap::new(),
@@ -159,28 +162,27 @@ impl<'t> Stage<'t> {
         }
         let reported_at = report.reported_at.unwrap_or(self.received_at);
         let place = Place { time: reported_at.min(self.received_at), id: self.next_id() };
-        let (name, (mut state, judgement)) = match found {
+        let (name, mut state, judgement) = match found {
             None => {
                 let host_id = self.task.last_host_id + self.new_hosts.len() as i64 + 1;
                 self.new_hosts.push((host_id, report.key.clone()));
-                (host_id, HostState::begin(host_id, report, place))
+                let (state, judgement) = HostState::begin(host_id, report, place);
+                (host_id, Arc::new(state), judgement)
             }
-            Some((name, state)) => {
+            Some((name, mut state)) => {
                 let around = if state.is_out_of_order(place) {
                     Some(self.surroundings(&state, report, place).await?)
                 } else {
                     None
                 };
-                let mut state = Arc::unwrap_or_clone(state);
-                let judgement = state.add(report, place, around.as_ref());
-                (name, (state, judgement))
+                let judgement = Arc::make_mut(&mut state).add(report, place, around.as_ref());
+                (name, state, judgement)
             }
         };
         let (source, content) = (Some(report.source), &*report.content);
         let digest = report.digest;
         let step = Step { place, kind: report.kind, source, content, digest };
-        self.advance(&mut state, name, step);
-        let state = Arc::new(state);
+        self.advance(Arc::make_mut(&mut state), name, step);
         let hash = self.append(report, submission, place, judgement, name);
         self.states.insert(state.key.clone(), state.clone());
         Ok(Receipt {
@@ -240,7 +242,7 @@ impl<'t> Stage<'t> {
             late: judgement.late,
             transition: judgement.transition,
         };
-        let hash = entry.leaf_hash(&self.task.origin);
+        let hash = entry.leaf_hash_with(&self.task.origin, &mut self.line);
         self.entries.push(NewEntry { entry, host_id, digest: report.digest, hash: Hash(hash) });
         hash
     }

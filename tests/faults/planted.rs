@@ -84,9 +84,9 @@ pub const PLANTED: &[Planted] = &[
         because: &["is not that of the line"],
         edits: &[(
             "src/recorder/stage.rs",
-            "let hash = entry.leaf_hash(&self.task.origin);
+            "let hash = entry.leaf_hash_with(&self.task.origin, &mut self.line);
         self.entries.push",
-            "let hash = entry.leaf_hash(\"another\");
+            "let hash = entry.leaf_hash_with(\"another\", &mut self.line);
         self.entries.push",
         )],
     },

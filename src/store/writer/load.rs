@@ -83,7 +83,9 @@ impl Writer {
         let former = sqlx::query(FORMER_NAMES).fetch_all(&mut *connection).await?;
         let states = load_states(connection, &dictionary).await?;
         let last_runs = last_runs(connection).await?;
-        sqlx::query("RELEASE loading").execute(connection).await?;
+        sqlx::query("RELEASE loading").execute(&mut *connection).await?;
+        // The states lie all over the history: what was read for them is of no use any more.
+        sqlx::query("PRAGMA shrink_memory").execute(connection).await?;
         let former = former.iter().map(|row| {
             let key = HostKey::new(&row.try_get::<String, _>(2)?, &row.try_get::<String, _>(3)?);
             Ok((key, row.try_get(0)?, row.try_get(1)?))

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Unsettled entries above which hosts are settled along with the next batch. After a crash as many
-/// are folded again; with 1,000 hosts each settling writes eight entries into one page.
-pub(super) const MOST: usize = 8192;
+/// are folded again; with 1,000 hosts each settling writes some 32 entries into one page.
+pub(super) const MOST: usize = 32 << 10;
 
 /// What is unsettled, by host (the number that its course is kept under).
 #[derive(Debug, Default)]
