@@ -1,5 +1,7 @@
-# Needs the Rust toolchain and a C compiler (for SQLite); both are in this image.
+# Needs the Rust toolchain and a C compiler (for SQLite and jemalloc), which are in this image, and make.
 FROM rust:1.95-slim-bookworm AS build
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 # Crates are cached between builds. The target folder is not: cargo trusts the files' times, and
