@@ -137,6 +137,23 @@ impl HostState {
         (state, Judgement { late: false, transition })
     }
 
+    /// Folds a recorded entry behind all others of its host (`None` before its first report): a report,
+    /// or an act of a person, which is none.
+    pub fn resume(
+        state: &mut Option<Self>,
+        host_id: i64,
+        kind: Kind,
+        place: Place,
+        report: Option<&Report>,
+    ) {
+        match (report, state.as_mut()) {
+            (Some(report), Some(state)) => drop(state.add(report, place, None)),
+            (Some(report), None) => *state = Some(Self::begin(host_id, report, place).0),
+            (None, Some(state)) if kind == Kind::Retire => state.retire(place),
+            (None, _) => {}
+        }
+    }
+
     /// What this report says, if the host has said the very same before: most reports repeat the one
     /// before, and need not keep it twice.
     pub fn same_content(&self, report: &Report) -> Option<&Arc<Content>> {

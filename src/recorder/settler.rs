@@ -2,13 +2,10 @@
 
 use super::{Job, MOVED_RETRIES, RecordError, Recorder, Task};
 use crate::board::Board;
-use crate::store::{CommitError, Settle, Settler};
+use crate::store::{CommitError, SETTLED_AT_ONCE, Settle, Settler};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
-
-/// Hosts settled at once while nobody waits for it: a report that comes meanwhile waits for them.
-const AT_ONCE: usize = 32;
 
 /// Asks the recorder to settle what is about to be read. It does not keep the recorder alive.
 #[derive(Debug)]
@@ -54,7 +51,7 @@ impl Task {
 
     /// Settles some hosts of those left longest.
     pub(super) async fn settle_some(&mut self) {
-        let hosts = self.writer.unsettled_up_to(self.overdue, AT_ONCE);
+        let hosts = self.writer.unsettled_up_to(self.overdue, SETTLED_AT_ONCE);
         self.settle_hosts(&hosts).await;
     }
 
@@ -87,13 +84,18 @@ impl Task {
     }
 
     async fn settle_all(&mut self) -> bool {
-        let hosts = self.writer.unsettled_up_to(self.size, usize::MAX);
-        self.settle_hosts(&hosts).await
+        let done = self.writer.settle_all().await;
+        self.judge(done)
+    }
+
+    async fn settle_hosts(&mut self, hosts: &[i64]) -> bool {
+        let done = self.writer.settle(hosts).await;
+        self.judge(done)
     }
 
     /// `false`: not done; if another process has written meanwhile, memory is void then.
-    async fn settle_hosts(&mut self, hosts: &[i64]) -> bool {
-        match self.writer.settle(hosts).await {
+    fn judge(&mut self, done: Result<bool, CommitError>) -> bool {
+        match done {
             Ok(true) => {
                 self.tell_settled();
                 self.failing = false;

@@ -51,7 +51,7 @@ pub use tree::{
 pub use whole::{Findings, Head, check_whole};
 pub use writer::{
     Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, PushedGrouping,
-    REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer, settled_of,
+    REJECTIONS_KEPT, Refolded, Rejection, Renaming, SETTLED_AT_ONCE, Twin, Writer, settled_of,
 };
 
 /// The database failed, or holds what cannot be. For the log, never for a client.

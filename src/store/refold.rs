@@ -13,7 +13,7 @@ use super::rows::{STATE_COLUMNS, state_columns};
 use super::writer::Writer;
 use crate::domain::course::{Change, Step};
 use crate::domain::names::HostKey;
-use crate::domain::report::{Kind, Report};
+use crate::domain::report::Report;
 use crate::domain::state::{HostState, Place};
 use crate::domain::time::Timestamp;
 use sqlx::sqlite::SqliteConnection;
@@ -119,13 +119,7 @@ pub async fn fold_host(
             for walked in group {
                 let place = Place { time: walked.row.time, id: walked.row.id };
                 places.push((place, walked.row.host_id));
-                let Some(source) = walked.row.source else {
-                    if let (Kind::Retire, Some(state)) = (walked.row.kind, &mut state) {
-                        state.retire(place);
-                    }
-                    continue;
-                };
-                let report = Report {
+                let report = walked.row.source.map(|source| Report {
                     key: key.clone(),
                     kind: walked.row.kind,
                     source,
@@ -133,11 +127,9 @@ pub async fn fold_host(
                     content: walked.content.clone(),
                     digest: [0; 16],
                     run: walked.run.clone(),
-                };
-                match &mut state {
-                    Some(state) => drop(state.add(&report, place, None)),
-                    None => state = Some(HostState::begin(names.root, &report, place).0),
-                }
+                });
+                let kind = walked.row.kind;
+                HostState::resume(&mut state, names.root, kind, place, report.as_ref());
             }
             if let Some(state) = &mut state {
                 let steps: Vec<Step<'_>> = group.iter().map(super::courses::Walked::step).collect();

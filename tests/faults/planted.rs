@@ -91,6 +91,19 @@ pub const PLANTED: &[Planted] = &[
         )],
     },
     Planted {
+        name: "settled-too-early",
+        says: "what is settled is said to reach as far as the history, whatever is still unsettled",
+        found_by: "kill",
+        because: ANYTHING,
+        edits: &[(
+            "src/store/writer/settle.rs",
+            "let first = first.into_iter().chain(first_new).min();
+        first.map_or(size, |first| first - 1)",
+            "let first = first.into_iter().chain(first_new).min();
+        first.map_or(size, |_| size)",
+        )],
+    },
+    Planted {
         name: "connection-kept",
         says: "a transaction of sqlx's, whose connection is kept after a full disk",
         found_by: "disk-full",

@@ -4,7 +4,7 @@ use super::load::States;
 use super::unsettled::{Share, Unsettled};
 use crate::domain::course::{Change, Step};
 use crate::domain::line::Entry;
-use crate::domain::report::{Kind, Report};
+use crate::domain::report::Report;
 use crate::domain::state::{HostState, Place};
 use crate::store::dictionary::Dictionary;
 use crate::store::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
@@ -82,25 +82,17 @@ impl Rest {
         });
         part.entries.push(entry.id);
         let digest = entry.content.digest();
-        if let Some(source) = entry.source {
-            let report = Report {
-                key: entry.key,
-                kind: entry.kind,
-                source,
-                reported_at: entry.reported_at,
-                content: entry.content.clone(),
-                digest,
-                run: entry.run,
-            };
-            match &mut part.state {
-                Some(state) => drop(state.add(&report, place, None)),
-                None => part.state = Some(HostState::begin(root, &report, place).0),
-            }
-        }
+        let report = entry.source.map(|source| Report {
+            key: entry.key,
+            kind: entry.kind,
+            source,
+            reported_at: entry.reported_at,
+            content: entry.content.clone(),
+            digest,
+            run: entry.run,
+        });
+        HostState::resume(&mut part.state, root, entry.kind, place, report.as_ref());
         let Some(state) = &mut part.state else { return };
-        if entry.kind == Kind::Retire {
-            state.retire(place);
-        }
         let content = &*entry.content;
         let step = Step { place, kind: entry.kind, source: entry.source, content, digest };
         state.course.advance(&[step], &mut part.changes);

@@ -3,7 +3,7 @@
 use super::Writer;
 use super::batch::CommitError;
 use super::commit::{execute, not_stored};
-use super::texts::{BEGIN, COMMIT, SETTLED_AT_ONCE, bind_settle, settle_text, settlings};
+use super::texts::{BEGIN, COMMIT, bind_settle, settle_text, settlings};
 use super::unsettled::Share;
 use crate::domain::course::Change;
 use crate::store::Trouble;
@@ -11,6 +11,9 @@ use crate::store::connect::Location;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Connection, Row};
 use std::collections::HashSet;
+
+/// Hosts settled by one text. A report that comes meanwhile waits for them.
+pub const SETTLED_AT_ONCE: usize = 32;
 
 const PROGRESS: &str = "SELECT size, settlings FROM head";
 

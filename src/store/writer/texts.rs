@@ -2,7 +2,7 @@
 //! prepared.
 
 use super::batch::{Growth, KeyRecord, Rejection};
-use super::settle::Settling;
+use super::settle::{SETTLED_AT_ONCE, Settling};
 use crate::domain::line::hex;
 use crate::domain::tree::{Hash, Node};
 use crate::store::rows::{NarrowEntry, STATE_COLUMNS, state_columns};
@@ -14,8 +14,6 @@ use std::sync::OnceLock;
 pub(super) const BLOCK_ROWS: usize = 32;
 /// Rows of one INSERT of a large batch.
 pub(super) const LARGE_ROWS: usize = 256;
-/// Hosts settled by one text.
-pub(super) const SETTLED_AT_ONCE: usize = 32;
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;";
 // OR ROLLBACK: a failure ends the transaction anyway, and ABORT would keep a copy of every page
 // touched, to be able to undo one statement.

@@ -2,7 +2,7 @@
 //! until they are written to the tables that are kept by host (see `migrations/V5__settled.sql`).
 
 use super::batch::Batch;
-use super::texts::SETTLED_AT_ONCE;
+use super::settle::SETTLED_AT_ONCE;
 use crate::domain::course::Change;
 use crate::domain::state::HostState;
 use std::collections::{BTreeMap, HashMap, HashSet};
