@@ -6,6 +6,7 @@
 
 mod acts;
 mod disk;
+mod folding;
 mod messages;
 mod pushes;
 mod settler;
@@ -22,6 +23,8 @@ use crate::store::{
     Batch, CommitError, Dictionary, Location, REJECTIONS_KEPT, Rejection, Space, Trouble, Writer,
 };
 use disk::Disk;
+use folding::Folding;
+use settler::Lag;
 use stage::Stage;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -90,9 +93,10 @@ impl Recorder {
             clock,
             space,
             disk: Disk::default(),
+            folding: Folding::start(location),
             waiting_bytes,
             settled,
-            overdue: 0,
+            lag: Lag::default(),
             origin: loaded.origin.clone(),
             last_received: loaded.last_received,
             last_host_id: loaded.last_host_id,
@@ -176,11 +180,11 @@ struct Task {
     clock: Clock,
     space: Arc<Space>,
     disk: Disk,
+    folding: Folding,
     waiting_bytes: Arc<AtomicUsize>,
     /// Every entry up to here is settled; for those who read by host.
     settled: Arc<AtomicU64>,
-    /// What was there at the last look around is overdue to be settled.
-    overdue: u64,
+    lag: Lag,
     origin: Arc<str>,
     last_received: Timestamp,
     last_host_id: i64,
@@ -208,11 +212,13 @@ impl Task {
                     None => break,
                 },
                 _ = look_around.tick() => self.look_around().await,
+                outcome = self.folding.ended() => self.fold_rest(outcome).await,
                 () = std::future::ready(()), if self.is_behind() => self.settle_some().await,
             }
         }
         self.refuse_all(&mut jobs);
         self.settle_rest().await;
+        self.folding.end().await;
         if let Err(error) = self.writer.close().await {
             tracing::warn!(%error, "the database was not closed in order; it recovers at the next start");
         }
@@ -307,7 +313,10 @@ impl Task {
                 return results;
             }
             match self.commit(batch, received_at).await {
-                Ok(()) => return results,
+                Ok(()) => {
+                    self.folding.wrote(submissions.iter().map(|submission| submission.bytes).sum());
+                    return results;
+                }
                 Err(Some(error)) => return all(error),
                 Err(None) => moved += 1,
             }
@@ -325,6 +334,7 @@ impl Task {
         match self.writer.commit(&batch).await {
             Ok(refolded) => {
                 self.failing = false;
+                self.lag.commits += 1;
                 self.size += batch.entries.len() as u64;
                 self.tell_settled();
                 if let Some(growth) = batch.growth.take() {
@@ -385,18 +395,6 @@ impl Task {
         self.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
         self.void = false;
         Ok(())
-    }
-
-    /// Notices what another process has written.
-    async fn look_around(&mut self) {
-        let moved = self.writer.has_moved().await;
-        if (self.void || matches!(moved, Ok(true)))
-            && let Err(error) = self.load().await
-        {
-            tracing::warn!(%error, "the database cannot be read");
-        }
-        self.overdue = self.size;
-        self.tend_log().await;
     }
 
     async fn probe(&mut self) -> bool {

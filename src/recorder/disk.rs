@@ -1,4 +1,5 @@
-//! What the recorder looks after besides reports: room on the disk, SQLite's log, and a disk that fails.
+//! What the recorder looks after besides reports: other writers, room on the disk, SQLite's log, and a disk
+//! that fails.
 
 use super::{Job, RecordError, Task};
 use crate::store::{LARGE_BYTES, Trouble};
@@ -41,8 +42,20 @@ impl Task {
         short
     }
 
+    /// Notices what another process has written.
+    pub(super) async fn look_around(&mut self) {
+        let moved = self.writer.has_moved().await;
+        if (self.void || matches!(moved, Ok(true)))
+            && let Err(error) = self.load().await
+        {
+            tracing::warn!(%error, "the database cannot be read");
+        }
+        self.pace_settling();
+        self.tend_log().await;
+    }
+
     /// Folds a log back that has grown large; says so if somebody holds on to it.
-    pub(super) async fn tend_log(&mut self) {
+    async fn tend_log(&mut self) {
         match self.writer.owed_bytes().await {
             Ok(bytes) => self.space.owe(bytes),
             Err(error) => return self.distrust(&error.into()),

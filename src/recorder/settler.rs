@@ -2,10 +2,26 @@
 
 use super::{Job, MOVED_RETRIES, RecordError, Recorder, Task};
 use crate::board::Board;
-use crate::store::{CommitError, SETTLED_AT_ONCE, Settle, Settler};
+use crate::store::{CommitError, Pace, Settle, Settler};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
+
+/// Commits a second from which on hosts are settled along with them; with fewer, in between.
+const BUSY: usize = 100;
+/// Hosts settled at once in between: a report that comes meanwhile waits for them.
+const AT_ONCE: usize = 8;
+
+/// How far settling may lag behind.
+#[derive(Debug, Default)]
+pub(super) struct Lag {
+    /// What was there at the last look around is overdue.
+    overdue: u64,
+    /// Commits since then,
+    pub commits: usize,
+    /// and whether there were many before it.
+    busy: bool,
+}
 
 /// Asks the recorder to settle what is about to be read. It does not keep the recorder alive.
 #[derive(Debug)]
@@ -44,14 +60,25 @@ impl Task {
         self.settled.store(self.writer.settled_up_to(), Ordering::Release);
     }
 
-    /// Whether hosts have been left unsettled since before the last look around.
+    /// What is there by now is overdue: it is settled within the next second, evenly, along with the
+    /// commits if there are many.
+    pub(super) fn pace_settling(&mut self) {
+        let commits = std::mem::take(&mut self.lag.commits);
+        self.lag.overdue = self.size;
+        self.lag.busy = commits >= BUSY;
+        let hosts = if self.lag.busy { self.writer.unsettled_hosts().div_ceil(commits) } else { 0 };
+        self.writer.settle_along(Pace { overdue: self.lag.overdue, hosts });
+    }
+
+    /// Whether hosts are to be settled in between.
     pub(super) fn is_behind(&self) -> bool {
-        !self.void && !self.failing && self.writer.settled_up_to() < self.overdue
+        let trusted = !self.void && !self.failing;
+        trusted && !self.lag.busy && self.writer.settled_up_to() < self.lag.overdue
     }
 
     /// Settles some hosts of those left longest.
     pub(super) async fn settle_some(&mut self) {
-        let hosts = self.writer.unsettled_up_to(self.overdue, SETTLED_AT_ONCE);
+        let hosts = self.writer.unsettled_up_to(self.lag.overdue, AT_ONCE);
         self.settle_hosts(&hosts).await;
     }
 
@@ -97,6 +124,7 @@ impl Task {
     fn judge(&mut self, done: Result<bool, CommitError>) -> bool {
         match done {
             Ok(true) => {
+                self.folding.wrote(0);
                 self.tell_settled();
                 self.failing = false;
                 return true;

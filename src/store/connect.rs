@@ -9,8 +9,8 @@ use std::time::Duration;
 
 /// How long SQLite waits for another process's write lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pages the WAL grows to before it is folded back into the file (4 KiB each).
-const CHECKPOINT_PAGES: &str = "8000";
+/// Pages (4 KiB each) of the log at which a commit folds it back itself, if nobody else has: see `log`.
+const CHECKPOINT_PAGES: &str = "16000";
 /// Bytes the WAL file is cut back to after a checkpoint.
 const JOURNAL_LIMIT_BYTES: &str = "33554432"; // see `log::LARGE_BYTES`
 /// The writer's page cache: the end of every host's index fits (negative: KiB).

@@ -1,17 +1,27 @@
 //! SQLite's log beside the database (the `-wal` file): how long it is, and folding it back.
 //!
-//! The writer folds it back by itself whenever it has some 32 MB, and then begins it anew. It cannot
-//! while somebody reads: what a reader may still want stays, and the log grows. Ours read for seconds;
-//! another program may for hours.
+//! While a server runs, it is folded back beside the commits, by a connection of its own
+//! ([`LogFolder`]); then the writer folds the little that came meanwhile ([`Writer::fold_rest`]), and
+//! its next commit begins the log anew. A writer without such help (`import`) folds it back by itself
+//! at some 64 MB. Nobody can while somebody reads: what a reader may still want stays, and the log
+//! grows. Ours read for seconds; another program may for hours.
 
+use super::Trouble;
 use super::connect::{BUSY_TIMEOUT, Location};
 use super::writer::Writer;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 /// Above this the log is more than the usual work makes of it: somebody reads, or has read.
 pub const LARGE_BYTES: u64 = 64 << 20;
 
+/// How often the log is gone through in one go: each time leaves what was written meanwhile.
+const PASSES: usize = 5;
+/// Pages that the writer may fold back itself: a millisecond or two.
+const REST: i64 = 500;
+
+const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
 const LENGTH: &str = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
 
 /// Folds the log back into the file and cuts it to nothing, without waiting for anybody. Answers
@@ -24,6 +34,54 @@ pub(super) async fn fold_back(connection: &mut SqliteConnection) -> Result<bool,
     let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
     let outcome = rows.iter().find(|row| row.len() == 3);
     outcome.map_or(Ok(false), |row| Ok(row.try_get::<i64, _>(0)? == 0))
+}
+
+/// Folds the log back while others write.
+#[derive(Debug)]
+pub struct LogFolder {
+    location: Location,
+    connection: Option<SqliteConnection>,
+}
+
+impl LogFolder {
+    /// Opens nothing yet.
+    pub fn new(location: &Location) -> Self {
+        Self { location: location.clone(), connection: None }
+    }
+
+    /// Folds back what is in the log, but for a small rest, or for what a reader still wants.
+    pub async fn fold(&mut self) -> Result<(), Trouble> {
+        let folded = self.try_fold().await;
+        if folded.is_err() {
+            self.connection = None;
+        }
+        Ok(folded?)
+    }
+
+    async fn try_fold(&mut self) -> Result<(), sqlx::Error> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.location.open_writer().await?),
+        };
+        let mut before = i64::MAX;
+        for _ in 0..PASSES {
+            sqlx::query(FOLD).execute(&mut *connection).await?;
+            let row = sqlx::query(LOOK).fetch_one(&mut *connection).await?;
+            let rest = row.try_get::<i64, _>(1)? - row.try_get::<i64, _>(2)?;
+            if rest <= REST || rest >= before {
+                break;
+            }
+            before = rest;
+        }
+        Ok(())
+    }
+
+    /// Closes its connection.
+    pub async fn close(self) {
+        if let Some(connection) = self.connection {
+            let _ = connection.close().await;
+        }
+    }
 }
 
 impl Location {
@@ -43,6 +101,13 @@ impl Writer {
     pub async fn fold_back(&mut self) -> Result<bool, sqlx::Error> {
         let folded = fold_back(self.connection().await?).await;
         self.checked(folded)
+    }
+
+    /// Folds back what has come to the log lately. If that is all of it, the next commit begins it anew.
+    pub async fn fold_rest(&mut self) -> Result<(), sqlx::Error> {
+        self.unlock();
+        let folded = sqlx::query(FOLD).execute(self.connection().await?).await;
+        self.checked(folded).map(|_| ())
     }
 
     /// Bytes by which the file will have grown when the log is folded back.

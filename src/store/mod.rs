@@ -32,7 +32,7 @@ pub use courses::Names;
 pub use dictionary::Dictionary;
 pub use history::{Filters, Hosts, Order, Page, PageRequest, Window};
 pub use lock::{Hold, Role};
-pub use log::LARGE_BYTES;
+pub use log::{LARGE_BYTES, LogFolder};
 pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
 pub use opening::{check_only, create_or_check};
 pub use place::{
@@ -50,8 +50,8 @@ pub use tree::{
 };
 pub use whole::{Findings, Head, check_whole};
 pub use writer::{
-    Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, PushedGrouping,
-    REJECTIONS_KEPT, Refolded, Rejection, Renaming, SETTLED_AT_ONCE, Twin, Writer, settled_of,
+    Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, Pace, PushedGrouping,
+    REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer, settled_of,
 };
 
 /// The database failed, or holds what cannot be. For the log, never for a client.

@@ -25,7 +25,7 @@ pub use load::Loaded;
 pub(super) use load::written_states;
 pub use lookups::Twin;
 pub use pushes::LastRuns;
-pub use settle::{SETTLED_AT_ONCE, settled_of};
+pub use settle::{Pace, settled_of};
 
 pub(super) use commit::rejection_from_row;
 pub(super) use texts::kept_json;
@@ -60,6 +60,7 @@ pub struct Writer {
     /// See `head.settlings`.
     settlings: i64,
     unsettled: Unsettled,
+    pace: Pace,
     contents: Numbers<ContentDigest>,
     senders: Numbers<Sender>,
     runs: Numbers<Run>,
@@ -131,6 +132,7 @@ impl Writer {
             size: 0,
             settlings: 0,
             unsettled: Unsettled::default(),
+            pace: Pace::default(),
             contents: Numbers::new(0),
             senders: Numbers::new(0),
             runs: Numbers::new(0),

@@ -70,11 +70,11 @@ pub const PLANTED: &[Planted] = &[
         name: "projection-aside",
         says: "the tree is written in a transaction of its own, behind that of the entries",
         found_by: "power-cut",
-        because: &["does not cover the history"],
+        because: &["does not cover the history", "its head says"],
         edits: &[(
             "src/store/writer/texts.rs",
-            "[begin, &history, tree, commit].concat()",
-            "[begin, &history, commit, begin, tree, commit].concat()",
+            "[begin, &history, head, commit].concat()",
+            "[begin, &history, commit, if commit.is_empty() { \"\" } else { begin }, head, commit].concat()",
         )],
     },
     Planted {
@@ -109,7 +109,7 @@ pub const PLANTED: &[Planted] = &[
         found_by: "disk-full",
         because: &["takes no report"],
         edits: &[
-            ("src/store/writer/commit.rs", "if fresh.is_none() && !asides", "if false && !asides"),
+            ("src/store/writer/commit.rs", "fresh.is_none() && !asides", "false && !asides"),
             (
                 "src/store/writer/commit.rs",
                 "if !locked {

@@ -6,22 +6,43 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
-/// Bytes that the log keeps at most when nobody reads: what the writer lets it grow to, and a batch.
+/// Bytes that the log keeps at most when nobody reads. A commit would fold it back by itself above.
 const USUAL: u64 = 48 * MIB;
 
-/// Writes reports with much to say until the log has this many bytes.
+/// Writes reports with much to say, some 900 kB of them; `n` counts on.
+fn write(server: &Process, n: &mut usize) {
+    let report = |_| {
+        *n += 1;
+        json!({"server_group":"g","host":"h","status":"failed",
+            "validation_message":format!("{n:05} ").repeat(10_000)})
+    };
+    let reports: Vec<Value> = (0..15).map(report).collect();
+    server.post("/status/pipeline", &json!(reports)).ok();
+}
+
+/// Writes until the log has this many bytes.
 fn fill(server: &Process, folder: &Path, bytes: u64) {
     let mut n = 0;
     while Process::bytes_of(folder, "-wal") < bytes {
-        let report = |_| {
-            n += 1;
-            json!({"server_group":"g","host":"h","status":"failed",
-                "validation_message":format!("{n:05} ").repeat(10_000)})
-        };
-        let reports: Vec<Value> = (0..15).map(report).collect();
-        server.post("/status/pipeline", &json!(reports)).ok();
+        write(server, &mut n);
         assert!(n < 10_000, "the log does not grow");
     }
+}
+
+#[test]
+fn the_log_is_folded_back_beside_the_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::start(folder.path());
+    let (mut n, mut longest) = (0, 0);
+    for _ in 0..110 {
+        write(&server, &mut n);
+        longest = longest.max(Process::bytes_of(folder.path(), "-wal"));
+    }
+    assert!(longest < USUAL, "{longest} bytes");
+    assert!(Process::bytes_of(folder.path(), "") > 32 * MIB, "what was folded back is in the file");
+    server.kill();
+    let server = Process::start(folder.path());
+    assert_eq!(server.raw_lines().len(), n);
 }
 
 #[test]

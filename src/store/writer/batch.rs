@@ -139,6 +139,13 @@ impl Batch {
             && self.groupings.is_empty()
     }
 
+    /// Whether it is but rows and the tree's edge.
+    pub(super) fn is_plain(&self) -> bool {
+        let orderly = self.disorders.is_empty() && self.out_of_order.is_empty();
+        let grown = self.growth.as_ref().is_some_and(|growth| growth.kept.is_empty());
+        orderly && grown && self.renaming.is_none() && self.groupings.is_empty()
+    }
+
     /// Works out what its entries make of the tree that stands.
     pub fn grow(&mut self, tree: &Frontier) {
         if self.entries.is_empty() {

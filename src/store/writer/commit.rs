@@ -7,12 +7,12 @@
 //! more inside the same transaction.
 
 use super::Writer;
-use super::batch::{Batch, CommitError, NewEntry, REJECTIONS_KEPT, Refolded, Rejection};
+use super::batch::{Batch, CommitError, Growth, NewEntry, REJECTIONS_KEPT, Refolded, Rejection};
 use super::rename::rename;
-use super::settle::Settling;
+use super::settle::{SETTLED_AT_ONCE, Settling};
 use super::texts::{
-    BEGIN, BLOCK_ROWS, COMMIT, GROW, LARGE_ROWS, add, add_growth, bind_block, block_text,
-    json_text, kept_json, keys_json, rejections_json, settlings, texts,
+    Around, BEGIN, BLOCK_ROWS, COMMIT, GROW, LARGE_ROWS, add, add_growth, bind_block, bind_settle,
+    block_text, json_text, kept_json, keys_json, rejections_json, settle_text, settlings, texts,
 };
 use crate::domain::line::{hex, unhex};
 use crate::domain::names::HostKey;
@@ -65,6 +65,14 @@ struct SettledWith {
     settled: u64,
 }
 
+impl SettledWith {
+    /// Whether one text settles it: courses have not changed.
+    fn is_plain(&self) -> bool {
+        self.shares.len() <= SETTLED_AT_ONCE
+            && self.shares.iter().all(|(share, _)| share.changes.is_empty())
+    }
+}
+
 impl Writer {
     /// Writes a batch; on `Ok` it is committed and synced. After an error the states handed in are
     /// void: [`Writer::load`] again before the next commit.
@@ -106,15 +114,11 @@ impl Writer {
         let size = self.size + rows.len() as u64;
         let connection = self.connection().await.map_err(not_stored)?;
         let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
-        let plain = batch.renaming.is_none() && batch.groupings.is_empty();
-        let plain = plain && settling.shares.is_empty();
         let growth = batch.growth.as_ref();
-        let plain = plain && growth.is_some_and(|growth| growth.kept.is_empty());
-        if fresh.is_none() && !asides && plain && !locked && rows.len() <= BLOCK_ROWS {
-            let mut values = bind_block(&rows);
-            add_growth(&mut values, growth);
-            let text = block_text(rows.len(), true);
-            return execute(connection, text, values, true).await.map(|()| Refolded::new());
+        let usual = fresh.is_none() && !asides && !locked && rows.len() <= BLOCK_ROWS;
+        if usual && batch.is_plain() && settling.is_plain() {
+            Self::commit_plain(connection, &rows, growth, settling).await?;
+            return Ok(Refolded::new());
         }
         if !locked {
             execute(connection, BEGIN, SqliteArguments::default(), false).await?;
@@ -125,7 +129,8 @@ impl Writer {
         let large = rows.chunks_exact(LARGE_ROWS);
         let rest = large.remainder().chunks(BLOCK_ROWS);
         for block in large.chain(rest) {
-            execute(connection, block_text(block.len(), false), bind_block(block), false).await?;
+            let text = block_text(block.len(), Around::Nothing);
+            execute(connection, text, bind_block(block), false).await?;
         }
         if let Some(growth) = growth {
             let mut values = SqliteArguments::default();
@@ -155,14 +160,32 @@ impl Writer {
         Ok(refolded)
     }
 
+    /// Commits the usual batch: in one hop, or in two if something is settled with it.
+    async fn commit_plain(
+        connection: &mut SqliteConnection,
+        rows: &[NarrowEntry],
+        growth: Option<&Growth>,
+        settling: &SettledWith,
+    ) -> Result<(), CommitError> {
+        let mut values = bind_block(rows);
+        add_growth(&mut values, growth);
+        let hosts = settling.shares.len();
+        if hosts == 0 {
+            return execute(connection, block_text(rows.len(), Around::Whole), values, true).await;
+        }
+        execute(connection, block_text(rows.len(), Around::Begin), values, false).await?;
+        let values = bind_settle(&settling.shares, settling.settled);
+        execute(connection, settle_text(hosts, true), values, true).await
+    }
+
     /// What is settled along with a batch: the hosts that it folds anew, with all that it adds to them;
-    /// and, if much is unsettled, some others, without what it adds.
+    /// and others that are due, without what it adds.
     fn settling(&self, batch: &Batch) -> SettledWith {
         let renamed = batch.renaming.iter().flat_map(|renaming| [renaming.old, renaming.new]);
         let disordered = batch.disorders.iter().map(|disorder| disorder.names.root);
         let whole: HashSet<i64> = disordered.chain(renamed).collect();
         let size = self.size + batch.entries.len() as u64;
-        let others = self.unsettled.due().into_iter().filter(|root| !whole.contains(root));
+        let others = self.unsettled.due(self.pace).into_iter().filter(|root| !whole.contains(root));
         let others = others.filter_map(|root| Some((self.unsettled.of(root)?.clone(), self.size)));
         let folded_anew = whole.iter().filter_map(|root| self.unsettled.with(*root, batch));
         let mut shares: Vec<Settling> = folded_anew.map(|share| (share, size)).collect();

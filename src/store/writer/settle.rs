@@ -12,8 +12,8 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Connection, Row};
 use std::collections::HashSet;
 
-/// Hosts settled by one text. A report that comes meanwhile waits for them.
-pub const SETTLED_AT_ONCE: usize = 32;
+/// Hosts settled by one text.
+pub(super) const SETTLED_AT_ONCE: usize = 32;
 
 const PROGRESS: &str = "SELECT size, settlings FROM head";
 
@@ -32,6 +32,15 @@ pub async fn settled_of(location: &Location) -> Result<(u64, u64), Trouble> {
     Ok((size as u64, settled as u64))
 }
 
+/// What is settled along with each batch, so that nobody has to wait for much at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pace {
+    /// Entries up to here shall be settled,
+    pub overdue: u64,
+    /// of at most so many hosts with a batch.
+    pub hosts: usize,
+}
+
 /// A host's part and the entry up to which it is settled with it.
 pub(super) type Settling = (Share, u64);
 
@@ -44,6 +53,16 @@ impl Writer {
     /// Whether a host has unsettled entries.
     pub fn is_unsettled(&self, root: i64) -> bool {
         self.unsettled.of(root).is_some()
+    }
+
+    /// What is settled along with the batches from here on.
+    pub fn settle_along(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// How many hosts have unsettled entries.
+    pub fn unsettled_hosts(&self) -> usize {
+        self.unsettled.hosts()
     }
 
     /// Hosts with unsettled entries up to an id, the oldest first.
@@ -122,7 +141,7 @@ impl Writer {
             return Ok(());
         }
         for some in shares.chunks(SETTLED_AT_ONCE) {
-            let text = settle_text(some.len());
+            let text = settle_text(some.len(), false);
             execute(connection, text, bind_settle(some, settled), false).await?;
         }
         let changes = |(share, _): &Settling| -> Vec<(i64, Change)> {

@@ -37,17 +37,31 @@ fn list(rows: usize, columns: usize) -> String {
     vec![row; rows].join(",")
 }
 
-/// The text that writes `rows` history rows (at most [`BLOCK_ROWS`], or [`LARGE_ROWS`]); `whole`: from
-/// BEGIN to COMMIT, with the tree.
-pub(super) fn block_text(rows: usize, whole: bool) -> &'static str {
-    static TEXTS: [[OnceLock<String>; 2]; BLOCK_ROWS + 1] =
-        [const { [const { OnceLock::new() }; 2] }; BLOCK_ROWS + 1];
+/// What stands around the rows of a text.
+#[derive(Clone, Copy)]
+pub(super) enum Around {
+    /// Nothing: they are some of many.
+    Nothing,
+    /// BEGIN before them, and the head behind.
+    Begin,
+    /// BEGIN before them; the head and COMMIT behind.
+    Whole,
+}
+
+/// The text that writes `rows` history rows (at most [`BLOCK_ROWS`], or [`LARGE_ROWS`]).
+pub(super) fn block_text(rows: usize, around: Around) -> &'static str {
+    static TEXTS: [[OnceLock<String>; 3]; BLOCK_ROWS + 1] =
+        [const { [const { OnceLock::new() }; 3] }; BLOCK_ROWS + 1];
     static LARGE: OnceLock<String> = OnceLock::new();
-    let cell = if rows == LARGE_ROWS { &LARGE } else { &TEXTS[rows][usize::from(whole)] };
+    let cell = if rows == LARGE_ROWS { &LARGE } else { &TEXTS[rows][around as usize] };
     cell.get_or_init(|| {
-        let (begin, tree, commit) = if whole { (BEGIN, GROW_HEAD, COMMIT) } else { ("", "", "") };
+        let (begin, head, commit) = match around {
+            Around::Nothing => ("", "", ""),
+            Around::Begin => (BEGIN, GROW_HEAD, ""),
+            Around::Whole => (BEGIN, GROW_HEAD, COMMIT),
+        };
         let history = format!("{INSERT_HISTORY}{};", list(rows, HISTORY_COLUMNS));
-        [begin, &history, tree, commit].concat()
+        [begin, &history, head, commit].concat()
     })
 }
 
@@ -64,14 +78,16 @@ pub(super) fn bind_block(rows: &[NarrowEntry]) -> SqliteArguments {
 }
 
 /// The text that settles so many hosts: their entries, their states (a power of two of them), and the
-/// head.
-pub(super) fn settle_text(hosts: usize) -> &'static str {
+/// head; with COMMIT behind them or without.
+pub(super) fn settle_text(hosts: usize, commit: bool) -> &'static str {
     const POWERS: usize = SETTLED_AT_ONCE.ilog2() as usize + 1;
-    static TEXTS: [OnceLock<String>; POWERS] = [const { OnceLock::new() }; POWERS];
+    static TEXTS: [[OnceLock<String>; 2]; POWERS] =
+        [const { [const { OnceLock::new() }; 2] }; POWERS];
     let power = hosts.next_power_of_two().ilog2() as usize;
-    TEXTS[power].get_or_init(|| {
+    TEXTS[power][usize::from(commit)].get_or_init(|| {
         let states = list(1 << power, STATE_COLUMNS + 1);
-        format!("{SETTLE_ENTRIES}{SETTLE_STATES}{states};{SETTLED}")
+        let commit = if commit { COMMIT } else { "" };
+        format!("{SETTLE_ENTRIES}{SETTLE_STATES}{states};{SETTLED}{commit}")
     })
 }
 

@@ -2,7 +2,7 @@
 //! until they are written to the tables that are kept by host (see `migrations/V5__settled.sql`).
 
 use super::batch::Batch;
-use super::settle::SETTLED_AT_ONCE;
+use super::settle::Pace;
 use crate::domain::course::Change;
 use crate::domain::state::HostState;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -98,22 +98,24 @@ impl Unsettled {
         self.hosts.get(&root)
     }
 
-    /// The hosts to be settled along with a batch, so that not too much is left: none, or several, so
-    /// that most batches have none.
-    pub fn due(&self) -> Vec<i64> {
+    /// The hosts to be settled along with a batch, those left longest first: as many as the pace says,
+    /// and what is too much at all.
+    pub fn due(&self, pace: Pace) -> Vec<i64> {
         let mut surplus = self.entries.saturating_sub(MOST);
         let mut due = Vec::new();
-        if surplus == 0 {
-            return due;
-        }
-        for root in self.order.values() {
-            if surplus == 0 && due.len() >= SETTLED_AT_ONCE {
+        for (first, root) in &self.order {
+            if surplus == 0 && (*first > pace.overdue || due.len() >= pace.hosts) {
                 break;
             }
             surplus = surplus.saturating_sub(self.hosts[root].entries.len());
             due.push(*root);
         }
         due
+    }
+
+    /// How many hosts have unsettled entries.
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
     }
 
     /// The hosts with unsettled entries up to an id, the oldest first.

@@ -1,0 +1,81 @@
+//! When SQLite's log is folded back: beside the commits, as soon as it is long. A commit that had to do it
+//! would hold up every report behind it for tens of milliseconds.
+
+use super::Task;
+use crate::store::{Location, LogFolder, Trouble};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Pages (4 KiB) of the log that are long enough: each page of the file is then written once for many
+/// changes of it.
+const LONG: usize = 4096;
+/// Pages that a small commit writes, about.
+const COMMIT_PAGES: usize = 4;
+const PAGE_BYTES: usize = 4096;
+
+/// The task that folds the log back, and what it will find there.
+#[derive(Debug)]
+pub(super) struct Folding {
+    /// Pages written since it was begun last, about.
+    pages: usize,
+    busy: bool,
+    begin: mpsc::Sender<()>,
+    ended: mpsc::Receiver<Result<(), Trouble>>,
+    task: JoinHandle<()>,
+}
+
+impl Folding {
+    /// Starts the task, which waits.
+    pub fn start(location: &Location) -> Self {
+        let mut folder = LogFolder::new(location);
+        let (begin, mut wanted) = mpsc::channel(1);
+        let (tell, ended) = mpsc::channel(1);
+        let task = tokio::spawn(async move {
+            while wanted.recv().await.is_some() {
+                if tell.send(folder.fold().await).await.is_err() {
+                    break;
+                }
+            }
+            folder.close().await;
+        });
+        Self { pages: 0, busy: false, begin, ended, task }
+    }
+
+    /// Notes a commit of this many bytes (of bodies, or the like).
+    pub fn wrote(&mut self, bytes: usize) {
+        self.pages += COMMIT_PAGES + bytes / PAGE_BYTES;
+        if self.pages >= LONG && !self.busy && self.begin.try_send(()).is_ok() {
+            (self.pages, self.busy) = (0, true);
+        }
+    }
+
+    /// Waits for the end of what was begun.
+    pub async fn ended(&mut self) -> Result<(), Trouble> {
+        match self.ended.recv().await {
+            Some(outcome) => outcome,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the task: the writer is the last to close the database.
+    pub async fn end(self) {
+        let Self { begin, ended, task, .. } = self;
+        drop((begin, ended));
+        let _ = task.await;
+    }
+}
+
+impl Task {
+    /// The log is folded back but for what came meanwhile.
+    pub(super) async fn fold_rest(&mut self, outcome: Result<(), Trouble>) {
+        self.folding.busy = false;
+        let folded = match outcome {
+            Ok(()) => self.writer.fold_rest().await.map_err(Trouble::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = folded {
+            tracing::warn!(%error, "the log could not be folded back just now");
+            self.distrust(&error);
+        }
+    }
+}
