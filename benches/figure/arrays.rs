@@ -2,7 +2,7 @@
 
 use super::ingest::{CONNECTIONS, RECORD, bare_rates, batch_since, send, sides};
 use crate::peers::sqlite::Pages;
-use crate::support::bodies::ARRAY_HOSTS;
+use crate::support::bodies::MANY_HOSTS;
 use crate::support::book::{Book, Target};
 use crate::support::load::Run;
 use crate::support::plan::Plan;
@@ -12,7 +12,7 @@ const ARRAY: usize = 100;
 
 pub fn run(plan: &Plan) {
     let title = format!(
-        "arrays of {ARRAY} reports per POST, {ARRAY_HOSTS} hosts, {CONNECTIONS} connections"
+        "arrays of {ARRAY} reports per POST, {MANY_HOSTS} hosts, {CONNECTIONS} connections"
     );
     let mut book = Book::new("arrays", title);
     let folder = data::scratch();

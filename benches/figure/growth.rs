@@ -17,7 +17,7 @@ pub fn run(plan: &Plan) {
             // Empty at the beginning of each round, but for the hosts.
             let new = folder.path().join(format!("empty-{array}-{round}.db"));
             let fresh = server::start(&new);
-            send(&fresh, RECORD, 100, 1, plan.time / 8);
+            send(&fresh, RECORD, 100, CONNECTIONS, plan.time / 8);
             let mut sides = [(&large, &mut full), (&fresh, &mut empty)];
             if round % 2 == 1 {
                 sides.reverse();

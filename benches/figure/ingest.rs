@@ -95,7 +95,7 @@ pub fn send(
     connections: usize,
     time: Duration,
 ) -> Run {
-    let mut reports = Reports::new(path, array);
+    let mut reports = Reports::new(path, array, connections);
     Load::new(server.port, connections, time).run(move |_, out| reports.write(out))
 }
 

@@ -30,7 +30,7 @@ pub fn run(plan: &Plan) {
     let (mut theirs, mut theirs_median, mut batches) = (vec![], vec![], vec![]);
     for round in 0..=plan.rounds {
         let before = Pages::open(&path).newest();
-        let mut reports = Reports::new(RECORD, 1);
+        let mut reports = Reports::new(RECORD, 1, OPEN);
         let run =
             Load::new(server.port, OPEN, time).at_rate(rate).run(move |_, out| reports.write(out));
         let batch = batch_since(&path, before);

@@ -75,7 +75,7 @@ fn ask_unchanged(server: &Service, plan: &Plan) -> Run {
 fn ask_amid_writes(server: &Service, plan: &Plan) -> (Run, Run) {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let mut reports = Reports::new(RECORD, 1);
+            let mut reports = Reports::new(RECORD, 1, 128);
             let load = Load::new(server.port, 128, plan.time).at_rate(WRITES);
             load.run(move |_, out| reports.write(out))
         });

@@ -13,8 +13,9 @@ const PLACE: &str = "2000-01-01T00:00:00.000000Z";
 /// time of its own, later than its host's last one.
 static NEWEST: AtomicI64 = AtomicI64::new(0);
 
-/// Hosts that report in arrays: those in flight are of different hosts, whose reports come in order.
-pub const ARRAY_HOSTS: usize = 4 * HOSTS;
+/// Hosts, where more requests are in flight than would each have hosts of their own otherwise: the
+/// reports of a host come in order.
+pub const MANY_HOSTS: usize = 4 * HOSTS;
 
 /// Makes requests of `array` reports each (1: a bare object), of all hosts in turn.
 pub struct Reports {
@@ -29,15 +30,15 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// For a route.
-    pub fn new(path: &'static str, array: usize) -> Self {
+    /// For a route, with so many requests in flight at most.
+    pub fn new(path: &'static str, array: usize, in_flight: usize) -> Self {
         let host = |host| {
             let body = pipeline_body(host, PLACE);
             let at = body.find(PLACE).expect("the report has a time");
             assert_eq!(&body[at + PLACE.len()..], "\"}", "the time comes last");
             body.as_bytes()[..at].to_vec()
         };
-        let hosts = if array == 1 { HOSTS } else { ARRAY_HOSTS };
+        let hosts = if array * in_flight <= HOSTS { HOSTS } else { MANY_HOSTS };
         let hosts = (0..hosts).map(host).collect();
         Self { path, array, hosts, next: 0, second: (-1, Vec::new()), body: Vec::new() }
     }
