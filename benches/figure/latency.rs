@@ -11,7 +11,7 @@ use crate::support::{data, median, quantile, ratios, server};
 use std::time::Duration;
 
 /// More than are ever in flight, so that requests leave when they are due.
-const OPEN: usize = 128;
+pub const OPEN: usize = 128;
 
 pub fn run(plan: &Plan) {
     let mut book = Book::new("latency", "a POST at half the top rate, open loop");

@@ -2,6 +2,7 @@
 //! in; and 304 answers against a route that answers nothing.
 
 use super::ingest::{CONNECTIONS, RECORD, send};
+use super::latency::OPEN;
 use crate::support::bodies::Reports;
 use crate::support::book::{Book, Target};
 use crate::support::load::{Load, Run, get};
@@ -75,8 +76,8 @@ fn ask_unchanged(server: &Service, plan: &Plan) -> Run {
 fn ask_amid_writes(server: &Service, plan: &Plan) -> (Run, Run) {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let mut reports = Reports::new(RECORD, 1, 128);
-            let load = Load::new(server.port, 128, plan.time).at_rate(WRITES);
+            let mut reports = Reports::new(RECORD, 1, OPEN);
+            let load = Load::new(server.port, OPEN, plan.time).at_rate(WRITES);
             load.run(move |_, out| reports.write(out))
         });
         let reads = ask(server, "/status", plan);

@@ -5,7 +5,7 @@ use crate::store::{Dictionary, Hold, Location, OpenError, Role, Writer, settled_
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a running server is given to settle what it has recorded, which takes it a second or two.
+/// How long a running server is given to settle what it has recorded, which takes it some seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often one looks meanwhile.
 const LOOK: Duration = Duration::from_millis(100);

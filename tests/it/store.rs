@@ -95,7 +95,7 @@ fn the_dictionaries_refuse_every_change() {
 #[test]
 fn people_with_sqlite_find_views_with_plain_names() {
     let server = filled();
-    server.json("/timeline"); // `status` follows within a second or two, and whenever somebody asks by host
+    server.json("/timeline"); // `status` follows within seconds, and whenever somebody asks by host
     let (history, status) = with_connection(&server.database(), async |connection| {
         let history = "SELECT group_concat(id || source || host || status || transition || time) \
             FROM (SELECT * FROM history ORDER BY id)";

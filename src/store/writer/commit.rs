@@ -1,10 +1,10 @@
 //! Writing a batch whole, or nothing of it.
 //!
 //! The usual batch is one text of several statements, BEGIN to COMMIT, sent in one hop to SQLite's
-//! thread: under load hops cost more than SQL. Its rows are bound value by value into multi-row
-//! VALUES, which cost a third of JSON handed to `json_each`. Texts are made per number of rows and
-//! kept prepared. Large batches, and batches with something new for the dictionaries, take a few hops
-//! more inside the same transaction.
+//! thread (two, if hosts are settled with it): under load hops cost more than SQL. Its rows are bound
+//! value by value into multi-row VALUES, which cost a third of JSON handed to `json_each`. Texts are
+//! made per number of rows and kept prepared. Large batches, and batches with something new for the
+//! dictionaries, take a few hops more inside the same transaction.
 
 use super::Writer;
 use super::batch::{Batch, CommitError, Growth, NewEntry, REJECTIONS_KEPT, Refolded, Rejection};
