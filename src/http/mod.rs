@@ -115,11 +115,12 @@ impl AppState {
 /// describes the same list; a test compares them.
 fn endpoints() -> Vec<Endpoint> {
     vec![
-        // Reports first: paths are tried in this order.
+        // What comes most often first: paths are tried in this order.
         at("/status/pipeline")
             .get(READ, status::of_group)
             .post(report(Source::Pipeline), reports::pipeline),
         at("/status/cron").get(READ, status::of_group).post(report(Source::Cron), reports::cron),
+        at("/status").get(READ, status::all),
         at("/api/status").get(READ, legacy::current).post(report(Source::Legacy), reports::legacy),
         at("/").get(NOTHING, system::index),
         at("/health").get(NOTHING, system::health),
@@ -127,7 +128,6 @@ fn endpoints() -> Vec<Endpoint> {
         at("/ready").get(NOTHING, system::ready),
         at("/-/ready").get(NOTHING, system::ready),
         at("/status.json").get(READ, legacy::current),
-        at("/status").get(READ, status::all),
         at("/status/{server_group}").get(READ, status::of_group),
         at("/status/{server_group}/{host}").get(READ, status::of_host),
         at("/summary").get(READ, status::summary),

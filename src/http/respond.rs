@@ -1,6 +1,6 @@
 //! Answers with a body: ETag (hash of the body), 304, gzip when asked for.
 
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use flate2::Compression;
@@ -12,6 +12,11 @@ use std::sync::OnceLock;
 /// Bodies below this many bytes are not worth compressing.
 const GZIP_MIN_BYTES: usize = 512;
 
+/// May be kept, and is asked for again each time.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+/// There is another form for those who ask for it.
+const BY_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+
 /// JSON.
 pub const JSON: &str = "application/json";
 
@@ -19,7 +24,11 @@ pub const JSON: &str = "application/json";
 #[derive(Debug)]
 pub struct Prepared {
     body: Bytes,
-    etag: String,
+    /// The hash, in hex.
+    hash: String,
+    etag: HeaderValue,
+    /// The compressed form is another representation, so its tag is only a weak one.
+    weak_etag: HeaderValue,
     gzip: OnceLock<Bytes>,
 }
 
@@ -27,28 +36,31 @@ impl Prepared {
     /// Hashes a body.
     pub fn new(body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        let etag = crate::domain::line::hex(&Sha256::digest(&body)[..16]);
-        Self { body, etag, gzip: OnceLock::new() }
+        let hash = crate::domain::line::hex(&Sha256::digest(&body)[..16]);
+        let tag = |weak| {
+            let text = format!("{weak}\"{hash}\"");
+            HeaderValue::try_from(text).expect("hex digits may stand in a header")
+        };
+        let (etag, weak_etag) = (tag(""), tag("W/"));
+        Self { body, hash, etag, weak_etag, gzip: OnceLock::new() }
     }
 
     /// The answer to a request: the body, its gzip, or 304.
     pub fn answer(&self, request: &HttpRequest, content_type: &str) -> HttpResponse {
         let gzip = self.body.len() >= GZIP_MIN_BYTES && accepts_gzip(request.headers());
-        // The compressed form is another representation, so its tag is only a weak one.
-        let weak = if gzip { "W/" } else { "" };
-        let etag = format!("{weak}\"{}\"", self.etag);
+        let etag = if gzip { &self.weak_etag } else { &self.etag };
         if self.matches(request.headers()) {
             let mut unchanged = HttpResponse::NotModified();
-            unchanged.insert_header((header::ETAG, etag));
-            unchanged.insert_header((header::CACHE_CONTROL, "no-cache"));
-            return unchanged.insert_header((header::VARY, "Accept-Encoding")).finish();
+            unchanged.insert_header((header::ETAG, etag.clone()));
+            unchanged.insert_header((header::CACHE_CONTROL, ASK_AGAIN));
+            return unchanged.insert_header((header::VARY, BY_ENCODING)).finish();
         }
         let mut response = HttpResponse::Ok();
         response
             .content_type(content_type)
-            .insert_header((header::ETAG, etag))
-            .insert_header((header::CACHE_CONTROL, "no-cache"))
-            .insert_header((header::VARY, "Accept-Encoding"));
+            .insert_header((header::ETAG, etag.clone()))
+            .insert_header((header::CACHE_CONTROL, ASK_AGAIN))
+            .insert_header((header::VARY, BY_ENCODING));
         if gzip {
             response.insert_header((header::CONTENT_ENCODING, "gzip"));
             return response.body(self.gzip.get_or_init(|| compress(&self.body)).clone());
@@ -61,7 +73,7 @@ impl Prepared {
         headers.get_all(header::IF_NONE_MATCH).any(|value| {
             value.to_str().unwrap_or_default().split(',').any(|tag| {
                 let tag = tag.trim();
-                tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == self.etag
+                tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == self.hash
             })
         })
     }
@@ -69,7 +81,7 @@ impl Prepared {
 
 /// Says that the same URL answers in other formats to another `Accept`.
 pub fn varies_by_accept(mut response: HttpResponse) -> HttpResponse {
-    let value = header::HeaderValue::from_static("Accept, Accept-Encoding");
+    let value = HeaderValue::from_static("Accept, Accept-Encoding");
     response.headers_mut().insert(header::VARY, value);
     response
 }
