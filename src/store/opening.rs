@@ -109,7 +109,16 @@ async fn check_and_migrate(location: &Location) -> Result<(), OpenError> {
     let failed =
         |cause: sqlx::Error| OpenError::Database { path: path.clone(), cause: cause.into() };
     let mut writer = location.open_writer().await.map_err(failed)?;
-    let migrated = if found < known { migrate::run(&mut writer).await } else { Ok(()) };
+    let migrated = if found < known {
+        tracing::info!(
+            from = found,
+            to = known,
+            "the database is brought up to date; tables that are written anew take seconds per million entries"
+        );
+        migrate::run(&mut writer).await
+    } else {
+        Ok(())
+    };
     if migrated.is_ok() {
         let folded = fold_back_at_start(location, &mut writer).await;
         folded.map_err(|cause| OpenError::Database { path: path.clone(), cause })?;

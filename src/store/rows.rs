@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteRow;
 
 /// A row of `drift_history`: integers only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the columns are explained in migrations/V1__core.sql")]
+#[expect(missing_docs, reason = "the columns are explained in migrations/V7__marks.sql")]
 pub struct NarrowEntry {
     pub id: u64,
     pub host_id: i64,
@@ -31,11 +31,16 @@ pub struct NarrowEntry {
     pub hash8: i64,
 }
 
+/// The stored columns of a row.
+pub const HISTORY_COLUMNS: usize = 10;
+
 /// The columns of [`NarrowEntry`] as one text per row: SQLite builds it, so that a row costs no hop
 /// of its own. Missing integers are empty.
 pub const PACKED_COLUMNS: &str = "concat_ws(',', h.seq, h.host_id, h.received_at, h.lag, \
-     coalesce(h.ahead, ''), h.content_id, h.sender_id, coalesce(h.run_id, ''), h.kind, \
-     coalesce(h.source, ''), h.late, h.transition, h.hash8)";
+     coalesce(h.ahead, ''), h.content_id, h.sender_id, coalesce(h.run_id, ''), h.marks, h.hash8)";
+
+/// What stands in `marks` for an act of a person, which has no source.
+const NO_SOURCE: i64 = 7;
 
 impl NarrowEntry {
     /// Reads one packed row; `None` if it is not one (a damaged database).
@@ -47,30 +52,37 @@ impl NarrowEntry {
         let received_at = next()??;
         let time = received_at.checked_sub(next()??)?;
         let ahead = next()?;
+        let (content_id, sender_id, run_id) = (next()??, next()??, next()?);
+        let marks = next()??;
         let entry = Self {
             id,
             host_id,
             received_at: Timestamp(received_at),
             time: Timestamp(time),
             reported_at: ahead.map(|ahead| Timestamp(time + ahead)),
-            content_id: next()??,
-            sender_id: next()??,
-            run_id: next()?,
-            kind: Kind::from_code(next()??)?,
-            source: match next()? {
-                Some(code) => Some(Source::from_code(code)?),
-                None => None,
+            content_id,
+            sender_id,
+            run_id,
+            kind: Kind::from_code(marks >> 6)?,
+            source: match marks & 7 {
+                NO_SOURCE => None,
+                code => Some(Source::from_code(code)?),
             },
-            late: next()?? != 0,
-            transition: Transition::from_code(next()??)?,
+            late: marks >> 3 & 1 != 0,
+            transition: Transition::from_code(marks >> 4 & 3)?,
             hash8: next()??,
         };
         rest.is_none().then_some(entry)
     }
 
     /// The stored columns, in the order of the INSERT.
-    pub fn columns(&self) -> [Option<i64>; 13] {
+    pub fn columns(&self) -> [Option<i64>; HISTORY_COLUMNS] {
         let time = self.time.0;
+        let source = self.source.map_or(NO_SOURCE, Source::code);
+        let marks = source
+            | i64::from(self.late) << 3
+            | self.transition.code() << 4
+            | self.kind.code() << 6;
         [
             Some(self.id as i64),
             Some(self.host_id),
@@ -80,10 +92,7 @@ impl NarrowEntry {
             Some(self.content_id),
             Some(self.sender_id),
             self.run_id,
-            Some(self.kind.code()),
-            self.source.map(Source::code),
-            Some(i64::from(self.late)),
-            Some(self.transition.code()),
+            Some(marks),
             Some(self.hash8),
         ]
     }
@@ -291,23 +300,50 @@ mod tests {
 
     #[test]
     fn a_packed_row_is_taken_whole_or_not_at_all() {
-        let good = "7,1,1000,-5,,3,1,,0,1,0,2,-9223372036854775808";
+        let good = "7,1,1000,-5,,3,1,,33,-9223372036854775808";
         let row = NarrowEntry::unpack(good).unwrap();
         assert_eq!((row.id, row.time, row.run_id), (7, Timestamp(1005), None));
         assert_eq!((row.reported_at, row.hash8), (None, i64::MIN));
+        assert_eq!((row.kind, row.source), (Kind::Report, Some(Source::Cron)));
+        assert_eq!((row.late, row.transition), (false, Transition::Changed));
         for bad in [
             "",
-            "7,1,1000,-5,,3,1,,0,1,0,2",
-            "7,1,1000,-5,,3,1,,0,1,0,2,1,1",
-            "7,1,1000,-5,,3,1,,0,1,0,2,1,",
-            "7,1,1000,-,,3,1,,0,1,0,2,1",
-            "7,1,1000,--5,,3,1,,0,1,0,2,1",
-            "7,1,1000,+5,,3,1,,0,1,0,2,1",
-            "7,1,1000,x,,3,1,,0,1,0,2,1",
-            "7,1,1000,5,,,1,,0,1,0,2,1",
-            "7,1,1000,5,,3,1,,0,1,0,2,9223372036854775808",
+            "7,1,1000,-5,,3,1,,33",
+            "7,1,1000,-5,,3,1,,33,1,1",
+            "7,1,1000,-5,,3,1,,33,1,",
+            "7,1,1000,-,,3,1,,33,1",
+            "7,1,1000,--5,,3,1,,33,1",
+            "7,1,1000,+5,,3,1,,33,1",
+            "7,1,1000,x,,3,1,,33,1",
+            "7,1,1000,5,,,1,,33,1",
+            "7,1,1000,5,,3,1,,33,9223372036854775808",
+            "7,1,1000,5,,3,1,,5,1",
+            "7,1,1000,5,,3,1,,256,1",
+            "7,1,1000,5,,3,1,,-1,1",
         ] {
             assert_eq!(NarrowEntry::unpack(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_a_row_says_in_its_marks_is_read_back() {
+        let sources = (0..5).map(Source::from_code).chain([None]);
+        let (mut entry, mut seen) =
+            (NarrowEntry::unpack("7,1,9,5,,3,1,,33,1").unwrap(), Vec::new());
+        for source in sources {
+            for (kind, transition, late) in
+                (0..32).map(|n| (Kind::from_code(n >> 3), Transition::from_code(n >> 1 & 3), n & 1))
+            {
+                (entry.kind, entry.transition) = (kind.unwrap(), transition.unwrap());
+                (entry.source, entry.late) = (source, late == 1);
+                let columns = entry.columns();
+                let text = columns.map(|column| column.map_or(String::new(), |n| n.to_string()));
+                assert_eq!(NarrowEntry::unpack(&text.join(",")), Some(entry));
+                seen.push(columns[8]);
+            }
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 6 * 32);
     }
 }

@@ -130,7 +130,7 @@ fn a_file_that_is_there_is_replaced_only_on_demand_and_only_by_a_good_copy() {
     sql(
         &database(path),
         "UPDATE current_state SET reports = 2 WHERE host_id = 1; \
-        DROP TRIGGER history_no_update; UPDATE drift_history SET late = 1 WHERE seq = 4",
+        DROP TRIGGER history_no_update; UPDATE drift_history SET marks = marks | 8 WHERE seq = 4",
     );
     let (code, _, wrong) = command(path, &["backup", "copy.db", "--force"]);
     assert_eq!(code, 1);

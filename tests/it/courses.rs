@@ -7,6 +7,7 @@ use gitops_status_server::store::{Dictionary, Location, Verdict, verify};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// What `verify --refold` finds in a database.
 pub fn verdict(server: &Server) -> Verdict {
@@ -196,6 +197,36 @@ fn a_damaged_projection_is_found_and_healed() {
     }
 }
 
+/// Puts the history into a database of the first version.
+fn as_the_first_version_left_it(path: &Path) {
+    const FIRST: &str = include_str!("../../migrations/V1__core.sql");
+    const STATE: &str = "host_id, reports, first_time, status, newest_seq, deployment_seq, check_seq, \
+        status_seq, check_status_seq, files_seq, synced_seq, drifted_seq, drift_start_seq, \
+        newest_legacy_seq, legacy_reports, last_pipeline_run, last_cron_check, max_reported_at";
+    const ENTRY: &str = "seq, host_id, received_at, lag, ahead, content_id, sender_id, run_id, kind, \
+        source, late, transition, hash8";
+    let newer = path.with_extension("newer");
+    std::fs::rename(path, &newer).unwrap();
+    std::fs::write(path, "").unwrap();
+    let header = std::fs::read(&newer).unwrap();
+    let application = u32::from_be_bytes(header[68..72].try_into().unwrap());
+    let copied = format!(
+        "{FIRST} ATTACH '{}' AS newer;
+         INSERT INTO head (id, origin) SELECT id, origin FROM newer.head;
+         INSERT INTO host SELECT * FROM newer.host;
+         INSERT INTO content SELECT * FROM newer.content;
+         INSERT INTO sender SELECT * FROM newer.sender;
+         INSERT INTO run SELECT * FROM newer.run;
+         INSERT INTO drift_history ({ENTRY}) SELECT {ENTRY} FROM newer.drift_history ORDER BY seq;
+         INSERT INTO current_state ({STATE}) SELECT {STATE} FROM newer.current_state;
+         CREATE TABLE refinery_schema_history AS
+             SELECT * FROM newer.refinery_schema_history WHERE version = 1;
+         PRAGMA application_id = {application};",
+        newer.display()
+    );
+    sql(path, &copied);
+}
+
 #[test]
 fn an_older_database_gets_its_timelines_at_the_next_start() {
     let folder = drifted();
@@ -206,37 +237,7 @@ fn an_older_database_gets_its_timelines_at_the_next_start() {
         assert!(server.stop().success());
         found
     };
-    // As the first version left it.
-    sql(
-        &database(folder.path()),
-        "DROP VIEW status; DROP VIEW segments; DROP VIEW episodes; DROP TABLE episode_files;
-         DROP TABLE episode; DROP TABLE segment; DROP TABLE file_set; DROP TABLE host_alias;
-         DROP TABLE out_of_order; DROP INDEX history_acts;
-         CREATE VIEW status AS SELECT 1;
-         ALTER TABLE head DROP COLUMN projected;
-         ALTER TABLE current_state DROP COLUMN retired_seq;
-         ALTER TABLE current_state DROP COLUMN segment_start;
-         ALTER TABLE current_state DROP COLUMN segment_reports;
-         ALTER TABLE current_state DROP COLUMN segment_deployments;
-         ALTER TABLE current_state DROP COLUMN episode_reports;
-         ALTER TABLE current_state DROP COLUMN episode_drifted;
-         ALTER TABLE current_state DROP COLUMN last_pipeline;
-         ALTER TABLE current_state DROP COLUMN last_cron;
-         ALTER TABLE current_state DROP COLUMN last_legacy;
-         ALTER TABLE current_state DROP COLUMN last_pushgateway;
-         ALTER TABLE current_state DROP COLUMN last_import;
-         DROP TABLE push_member; DROP TABLE push_grouping;
-         DROP TRIGGER head_tree_only_grows; DROP TABLE subtree;
-         ALTER TABLE head DROP COLUMN tree_size; ALTER TABLE head DROP COLUMN frontier;
-         ALTER TABLE head DROP COLUMN signed; ALTER TABLE head DROP COLUMN settled;
-         ALTER TABLE head DROP COLUMN settlings;
-         ALTER TABLE current_state DROP COLUMN settled_seq; DROP TABLE host_entry;
-         CREATE INDEX history_by_host ON drift_history (host_id, time);
-         CREATE TRIGGER history_inserted AFTER INSERT ON drift_history BEGIN
-             UPDATE head SET size = NEW.seq;
-         END;
-         DELETE FROM refinery_schema_history WHERE version > 1;",
-    );
+    as_the_first_version_left_it(&database(folder.path()));
     let (code, said) = verify_refold(folder.path());
     assert_eq!(code, 1);
     assert!(said.contains("schema 1 is older"), "{said}");

@@ -39,14 +39,14 @@ fn filled() -> Server {
 fn the_history_refuses_every_change() {
     let server = filled();
     let before = server.raw_lines();
-    let columns = "seq, host_id, received_at, lag, ahead, content_id, sender_id, run_id, kind, \
-        source, late, transition, hash8";
+    let columns = "seq, host_id, received_at, lag, ahead, content_id, sender_id, run_id, \
+        marks, hash8";
     let copy = |seq: &str| {
         let rest = columns.strip_prefix("seq").unwrap();
         format!("INTO drift_history ({columns}) SELECT {seq}{rest} FROM drift_history LIMIT 1")
     };
     for statement in [
-        "UPDATE drift_history SET late = 1".to_owned(),
+        "UPDATE drift_history SET marks = 8".to_owned(),
         "UPDATE drift_history SET seq = 3 WHERE seq = 2".to_owned(),
         "UPDATE OR REPLACE drift_history SET seq = 1 WHERE seq = 2".to_owned(),
         "DELETE FROM drift_history".to_owned(),

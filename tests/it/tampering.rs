@@ -66,8 +66,8 @@ fn every_edit_is_found_and_the_first_entry_named() {
     for (edits, first) in [
         ("UPDATE drift_history SET lag = lag + 1 WHERE seq = 300", 300),
         ("UPDATE drift_history SET received_at = received_at + 1 WHERE seq = 1", 1),
-        ("UPDATE drift_history SET late = 1 WHERE seq = 600", 600),
-        ("UPDATE drift_history SET kind = 9 WHERE seq = 257", 257),
+        ("UPDATE drift_history SET marks = marks | 8 WHERE seq = 600", 600),
+        ("UPDATE drift_history SET marks = marks | (9 << 6) WHERE seq = 257", 257),
         ("UPDATE drift_history SET host_id = 99 WHERE seq = 512", 512),
         ("UPDATE drift_history SET hash8 = hash8 + 1 WHERE seq = 513", 513),
         ("UPDATE drift_history SET content_id = 777777 WHERE seq = 44", 44),
@@ -90,7 +90,7 @@ fn every_edit_is_found_and_the_first_entry_named() {
         ),
         (
             "INSERT INTO drift_history SELECT 601, host_id, received_at, lag, ahead, content_id, \
-             sender_id, run_id, kind, source, late, transition, hash8 FROM drift_history \
+             sender_id, run_id, marks, hash8 FROM drift_history \
              WHERE seq = 600",
             601,
         ),
@@ -125,7 +125,7 @@ fn an_edit_with_a_new_short_hash_is_found_by_its_subtree() {
     let hash8 = i64::from_be_bytes(hash[..8].try_into().unwrap());
     edit(
         &database(history.path()),
-        &format!("UPDATE drift_history SET late = 1, hash8 = {hash8} WHERE seq = 400"),
+        &format!("UPDATE drift_history SET marks = marks | 8, hash8 = {hash8} WHERE seq = 400"),
     );
     let (code, said) = verify(history.path(), &["--tree"]);
     assert!(code == 1 && said.contains("entries 257 to 512: one of them is not"), "{said}");

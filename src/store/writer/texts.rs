@@ -5,7 +5,7 @@ use super::batch::{Growth, KeyRecord, Rejection};
 use super::settle::{SETTLED_AT_ONCE, Settling};
 use crate::domain::line::hex;
 use crate::domain::tree::{Hash, Node};
-use crate::store::rows::{NarrowEntry, STATE_COLUMNS, state_columns};
+use crate::store::rows::{HISTORY_COLUMNS, NarrowEntry, STATE_COLUMNS, state_columns};
 use sqlx::Arguments;
 use sqlx::sqlite::SqliteArguments;
 use std::sync::OnceLock;
@@ -18,8 +18,7 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;";
 // OR ROLLBACK: a failure ends the transaction anyway, and ABORT would keep a copy of every page
 // touched, to be able to undo one statement.
 const INSERT_HISTORY: &str = "INSERT OR ROLLBACK INTO drift_history (seq, host_id, received_at, lag, \
-     ahead, content_id, sender_id, run_id, kind, source, late, transition, hash8) VALUES ";
-const HISTORY_COLUMNS: usize = 13;
+     ahead, content_id, sender_id, run_id, marks, hash8) VALUES ";
 const SETTLE_ENTRIES: &str = "INSERT OR ROLLBACK INTO host_entry (host_id, time, seq) \
      SELECT h.host_id, h.time, h.seq FROM json_each(?) g CROSS JOIN drift_history h ON h.seq = g.value;";
 const SETTLE_STATES: &str = "INSERT OR REPLACE INTO current_state VALUES ";
@@ -68,7 +67,7 @@ pub(super) fn block_text(rows: usize, around: Around) -> &'static str {
 /// The values of one block.
 pub(super) fn bind_block(rows: &[NarrowEntry]) -> SqliteArguments {
     let mut values = SqliteArguments::default();
-    values.reserve(rows.len() * HISTORY_COLUMNS + 2, 0);
+    values.reserve(rows.len() * HISTORY_COLUMNS + 3, 0);
     for row in rows {
         for column in row.columns() {
             add(&mut values, column);
