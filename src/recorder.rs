@@ -291,13 +291,14 @@ impl Task {
         let all = |error: RecordError| submissions.iter().map(|_| Err(error.clone())).collect();
         // Submissions that met something damaged: the others need not suffer.
         let mut damaged = HashSet::new();
+        let reports = submissions.iter().map(|submission| submission.reports.len()).sum();
         let mut moved = 0;
         while moved < MOVED_RETRIES {
             if let Err(error) = self.catch_up(moved > 0).await {
                 return all(self.note(&error, RecordError::NotStored));
             }
             let received_at = self.now();
-            let mut stage = Stage::new(self, received_at);
+            let mut stage = Stage::new(self, received_at, reports);
             let results = match stage.take_all(submissions, &damaged).await {
                 Ok(results) => results,
                 Err((at, error)) if error.is_damage() => {

@@ -37,13 +37,14 @@ pub(super) struct Stage<'t> {
 }
 
 impl<'t> Stage<'t> {
-    pub fn new(task: &'t mut Task, received_at: Timestamp) -> Self {
+    /// For about so many reports.
+    pub fn new(task: &'t mut Task, received_at: Timestamp, reports: usize) -> Self {
         Self {
             task,
             received_at,
-            states: HashMap::new(),
+            states: HashMap::with_capacity(reports),
             new_hosts: Vec::new(),
-            entries: Vec::new(),
+            entries: Vec::with_capacity(reports),
             line: Vec::with_capacity(2048),
             keys: Vec::new(),
             changes: Vec::new(),
