@@ -139,6 +139,7 @@ fn growth(samples: &[Sample]) -> Vec<Check> {
     let mut checks = vec![
         ratio("resident memory", GROWTH, &|sample| Some(sample.memory[0])),
         ratio("anonymous memory", GROWTH, &|sample| Some(sample.memory[2])),
+        ratio("SQLite's log", GROWTH, &|sample| Some(sample.log as f64)),
         ratio("open handles", 1.0, &|sample| Some(sample.handles as f64)),
         ratio("threads", 1.0, &|sample| Some(sample.threads)),
     ];

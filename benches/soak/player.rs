@@ -135,7 +135,8 @@ impl Player {
                 told = Instant::now();
             }
         }
-        Ok(())
+        // What was seen since: of a short season, all there is.
+        self.sample(sampled.elapsed()).await
     }
 
     /// Sends requests over all connections, and takes in what was acknowledged.
