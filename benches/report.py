@@ -143,6 +143,26 @@ def figure_section(figure: dict, folder: str) -> list[str]:
     return lines
 
 
+INSTRUCTIONS = pathlib.Path(__file__).with_name("instructions.json")
+# What a counted figure is per, where it is not one report.
+PER = {"line": "entry", "page": "page of 100 rows", "review": "review of 100 hosts", "export/csv": "row", "export/ndjson": "row"}
+
+
+def instructions_section() -> list[str]:
+    """The counts that the regression guard holds later changes to: no busy machine moves them."""
+    counted = json.loads(INSTRUCTIONS.read_text(encoding="utf-8"))
+    lines = ["### instructions: counted by callgrind", "", "| counted | instructions | per |", "|---|---:|---|"]
+    for name, count in counted["instructions"].items():
+        lines.append(f"| `{name}` | {count:,} | {PER.get(name, 'report')} |")
+    lines += [
+        "",
+        f"Committed with {counted['tools']['rustc']}; what each of them is: [`instructions.md`](instructions.md). "
+        "Where the instructions and the time go, before and after: [`profile.md`](profile.md).",
+        "",
+    ]
+    return lines
+
+
 def report(run: dict, figures: list[dict], python: str) -> str:
     minutes = sum(figure["seconds"] for figure in figures) / 60
     stolen = max(figure["stolen"] for figure in figures) * 100
@@ -165,6 +185,7 @@ def report(run: dict, figures: list[dict], python: str) -> str:
     lines += ["", "## Every figure", ""]
     for figure in figures:
         lines += figure_section(figure, "plots")
+    lines += instructions_section()
     return "\n".join(lines).rstrip() + "\n"
 
 
