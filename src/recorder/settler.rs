@@ -2,7 +2,7 @@
 
 use super::{Job, MOVED_RETRIES, RecordError, Recorder, Task};
 use crate::board::Board;
-use crate::store::{CommitError, Pace, Settle, Settler};
+use crate::store::{CommitError, Pace, Patience, Settle, Settled, Settler};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -76,10 +76,16 @@ impl Task {
         trusted && !self.lag.busy && self.writer.settled_up_to() < self.lag.overdue
     }
 
-    /// Settles some hosts of those left longest.
+    /// Settles some hosts of those left longest; if another process is writing, after the next look
+    /// around.
     pub(super) async fn settle_some(&mut self) {
         let hosts = self.writer.unsettled_up_to(self.lag.overdue, AT_ONCE);
-        self.settle_hosts(&hosts).await;
+        match self.writer.settle(&hosts, Patience::None).await {
+            Ok(Settled::Locked(_)) => self.lag.overdue = 0,
+            done => {
+                self.judge(done);
+            }
+        }
     }
 
     /// Settles these hosts, or all; answers whether it is done.
@@ -116,21 +122,22 @@ impl Task {
     }
 
     async fn settle_hosts(&mut self, hosts: &[i64]) -> bool {
-        let done = self.writer.settle(hosts).await;
+        let done = self.writer.settle(hosts, Patience::Usual).await;
         self.judge(done)
     }
 
     /// `false`: not done; if another process has written meanwhile, memory is void then.
-    fn judge(&mut self, done: Result<bool, CommitError>) -> bool {
+    fn judge(&mut self, done: Result<Settled, CommitError>) -> bool {
         match done {
-            Ok(true) => {
+            Ok(Settled::Done) => {
                 self.folding.wrote(0);
                 self.tell_settled();
                 self.failing = false;
                 return true;
             }
-            Ok(false) | Err(CommitError::Moved) => self.void = true,
-            Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => {
+            Ok(Settled::Moved) | Err(CommitError::Moved) => self.void = true,
+            Ok(Settled::Locked(error))
+            | Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => {
                 tracing::error!(%error, "what was recorded last could not be settled");
                 self.distrust(&error);
                 (self.void, self.failing) = (true, true);

@@ -2,8 +2,8 @@
 
 use super::Trouble;
 use super::place::beside;
-use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,13 @@ const JOURNAL_LIMIT_BYTES: &str = "33554432"; // see `log::LARGE_BYTES`
 const WRITER_CACHE: &str = "-8000";
 /// Texts kept prepared: one or two for each size of a batch, and the look-ups.
 const PREPARED_TEXTS: usize = 128;
+
+/// A statement that fails at once where it would wait for a lock; what follows it waits again.
+pub(super) fn without_waiting(statement: &str) -> AssertSqlSafe<String> {
+    let patience = BUSY_TIMEOUT.as_millis();
+    let statement = statement.trim_end_matches(';');
+    AssertSqlSafe(format!("PRAGMA busy_timeout = 0; {statement}; PRAGMA busy_timeout = {patience}"))
+}
 
 /// Where the database is. Today always a SQLite file.
 #[derive(Debug, Clone)]

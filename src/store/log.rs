@@ -7,10 +7,10 @@
 //! grows. Ours read for seconds; another program may for hours.
 
 use super::Trouble;
-use super::connect::{BUSY_TIMEOUT, Location};
+use super::connect::{Location, without_waiting};
 use super::writer::Writer;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::{Connection, Row};
 
 /// Above this the log is more than the usual work makes of it: somebody reads, or has read.
 pub const LARGE_BYTES: u64 = 64 << 20;
@@ -20,6 +20,7 @@ const PASSES: usize = 5;
 /// Pages that the writer may fold back itself: a millisecond or two.
 const REST: i64 = 500;
 
+const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
 const LENGTH: &str = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
@@ -27,11 +28,7 @@ const LENGTH: &str = "SELECT page_count * page_size FROM pragma_page_count, prag
 /// Folds the log back into the file and cuts it to nothing, without waiting for anybody. Answers
 /// whether it could: if not, a reader holds on to a part of it.
 pub(super) async fn fold_back(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    let patience = BUSY_TIMEOUT.as_millis();
-    let sql = format!(
-        "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = {patience}"
-    );
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+    let rows = sqlx::raw_sql(without_waiting(TRUNCATE)).fetch_all(connection).await?;
     let outcome = rows.iter().find(|row| row.len() == 3);
     outcome.map_or(Ok(false), |row| Ok(row.try_get::<i64, _>(0)? == 0))
 }

@@ -50,8 +50,9 @@ pub use tree::{
 };
 pub use whole::{Findings, Head, check_whole};
 pub use writer::{
-    Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, Pace, PushedGrouping,
-    REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer, settled_of,
+    Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, Pace, Patience,
+    PushedGrouping, REJECTIONS_KEPT, Refolded, Rejection, Renaming, Settled, Twin, Writer,
+    settled_of,
 };
 
 /// The database failed, or holds what cannot be. For the log, never for a client.
@@ -89,6 +90,12 @@ impl Trouble {
     pub fn damaged(what: String) -> Self {
         Self(sqlx::Error::Decode(what.into()))
     }
+}
+
+/// Whether another connection held a lock for longer than we wait.
+fn is_busy(error: &sqlx::Error) -> bool {
+    const BUSY: i64 = 5;
+    code_of(error).is_some_and(|code| code & 0xff == BUSY)
 }
 
 /// SQLite's code of an error, extended where it has one to give; `None` if the error is not SQLite's.

@@ -199,6 +199,17 @@ pub const PLANTED: &[Planted] = &[
         )],
     },
     Planted {
+        name: "settling-waits",
+        says: "settling in between waits for another's write lock, and reports wait for it",
+        found_by: "locked",
+        because: &["does not lead to a 503"],
+        edits: &[(
+            "src/recorder/settler.rs",
+            "self.writer.settle(&hosts, Patience::None)",
+            "self.writer.settle(&hosts, Patience::Usual)",
+        )],
+    },
+    Planted {
         name: "seq-given-by-sqlite",
         says: "ids come from an identity column, and nobody compares them with the head",
         found_by: "import-beside",

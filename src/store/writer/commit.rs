@@ -18,9 +18,9 @@ use crate::domain::line::{hex, unhex};
 use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Sender, Source};
 use crate::domain::time::Timestamp;
-use crate::store::code_of;
 use crate::store::dictionary::Dictionary;
 use crate::store::rows::{NarrowEntry, content_json, hash8};
+use crate::store::{code_of, is_busy};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Executor, Row};
@@ -337,9 +337,8 @@ pub(super) fn not_stored(cause: sqlx::Error) -> CommitError {
 
 /// Whether SQLite refused the commit as such (busy, full), so that surely nothing was stored.
 fn is_refusal(error: &sqlx::Error) -> bool {
-    const BUSY: i64 = 5;
     const FULL: i64 = 13;
-    code_of(error).is_some_and(|code| matches!(code & 0xff, BUSY | FULL))
+    is_busy(error) || code_of(error).is_some_and(|code| code & 0xff == FULL)
 }
 
 /// Reads `time, source, server_group, host, reason`.
