@@ -45,6 +45,7 @@ mod refold;
 mod refusals;
 mod restore;
 mod retries;
+mod rounds;
 mod settled;
 mod slow;
 mod space;
