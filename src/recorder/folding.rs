@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 /// changes of it.
 const LONG: usize = 4096;
 /// Pages that a small commit writes, about.
-const COMMIT_PAGES: usize = 4;
+const COMMIT_PAGES: usize = 8;
 const PAGE_BYTES: usize = 4096;
 
 /// The task that folds the log back, and what it will find there.

@@ -17,8 +17,8 @@ pub const LARGE_BYTES: u64 = 64 << 20;
 
 /// How often the log is gone through in one go: each time leaves what was written meanwhile.
 const PASSES: usize = 5;
-/// Pages that the writer may fold back itself: a millisecond or two.
-const REST: i64 = 500;
+/// Pages that the writer may fold back itself: less than a millisecond.
+const REST: i64 = 64;
 
 const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
