@@ -2,7 +2,7 @@
 //! and company the reports arrive.
 
 use crate::harness::Server;
-use crate::process::{Process, database, run_with, url};
+use crate::process::{Process, database, run_with, sql, url};
 use gitops_status_server::store::{Dictionary, Location, Verdict, verify};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -129,18 +129,6 @@ fn projections_are_the_fold_and_the_past_stays_what_it_was_whatever_arrives() {
     let config =
         Config { cases: 60, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
     TestRunner::new(config).run(&arrivals, |arrivals| check(&arrivals)).unwrap();
-}
-
-/// Runs statements on a database behind the server's back.
-fn sql(path: &std::path::Path, statements: &str) {
-    use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
-    actix_web::rt::System::new().block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).foreign_keys(false);
-        let mut connection = options.connect().await.unwrap();
-        let statements = AssertSqlSafe(statements.to_owned());
-        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-    });
 }
 
 /// A stopped server's folder with some hosts' drifts.

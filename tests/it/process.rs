@@ -55,7 +55,9 @@ pub fn refused(folder: &Path) -> String {
 /// Runs statements on a database file, behind the server's back.
 pub fn sql(path: &Path, statements: &str) {
     actix_web::rt::System::new().block_on(async {
-        let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        // As sqlite3 has it.
+        let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
+        let mut connection = options.connect().await.unwrap();
         let text = AssertSqlSafe(statements.to_owned());
         sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
