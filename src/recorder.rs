@@ -314,10 +314,7 @@ impl Task {
                 return results;
             }
             match self.commit(batch, received_at).await {
-                Ok(()) => {
-                    self.folding.wrote(submissions.iter().map(|submission| submission.bytes).sum());
-                    return results;
-                }
+                Ok(()) => return results,
                 Err(Some(error)) => return all(error),
                 Err(None) => moved += 1,
             }
@@ -336,6 +333,7 @@ impl Task {
             Ok(refolded) => {
                 self.failing = false;
                 self.lag.commits += 1;
+                self.folding.note(self.writer.pages_written());
                 self.size += batch.entries.len() as u64;
                 self.tell_settled();
                 if let Some(growth) = batch.growth.take() {

@@ -7,17 +7,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Pages (4 KiB) of the log that are long enough: each page of the file is then written once for many
-/// changes of it.
-const LONG: usize = 4096;
-/// Pages that a small commit writes, about.
-const COMMIT_PAGES: usize = 8;
-const PAGE_BYTES: usize = 4096;
+/// changes of it, and reports wait for the disk less often.
+const LONG: u64 = 6144;
 
 /// The task that folds the log back, and what it will find there.
 #[derive(Debug)]
 pub(super) struct Folding {
-    /// Pages written since it was begun last, about.
-    pages: usize,
+    /// Pages that had been written when it was begun last, about.
+    begun_at: u64,
     busy: bool,
     begin: mpsc::Sender<()>,
     ended: mpsc::Receiver<Result<(), Trouble>>,
@@ -38,14 +35,13 @@ impl Folding {
             }
             folder.close().await;
         });
-        Self { pages: 0, busy: false, begin, ended, task }
+        Self { begun_at: 0, busy: false, begin, ended, task }
     }
 
-    /// Notes a commit of this many bytes (of bodies, or the like).
-    pub fn wrote(&mut self, bytes: usize) {
-        self.pages += COMMIT_PAGES + bytes / PAGE_BYTES;
-        if self.pages >= LONG && !self.busy && self.begin.try_send(()).is_ok() {
-            (self.pages, self.busy) = (0, true);
+    /// Notes how many pages have been written by now.
+    pub fn note(&mut self, pages: u64) {
+        if pages >= self.begun_at + LONG && !self.busy && self.begin.try_send(()).is_ok() {
+            (self.begun_at, self.busy) = (pages, true);
         }
     }
 

@@ -130,7 +130,7 @@ impl Task {
     fn judge(&mut self, done: Result<Settled, CommitError>) -> bool {
         match done {
             Ok(Settled::Done) => {
-                self.folding.wrote(0);
+                self.folding.note(self.writer.pages_written());
                 self.tell_settled();
                 self.failing = false;
                 return true;

@@ -59,6 +59,8 @@ pub struct Writer {
     size: u64,
     /// See `head.settlings`.
     settlings: i64,
+    /// See [`Writer::pages_written`].
+    pages: u64,
     unsettled: Unsettled,
     pace: Pace,
     contents: Numbers<ContentDigest>,
@@ -131,6 +133,7 @@ impl Writer {
             dictionary,
             size: 0,
             settlings: 0,
+            pages: 0,
             unsettled: Unsettled::default(),
             pace: Pace::default(),
             contents: Numbers::new(0),
@@ -179,6 +182,21 @@ impl Writer {
     pub async fn has_moved(&mut self) -> Result<bool, sqlx::Error> {
         let asked = settle::progress(self.connection().await?).await;
         Ok(self.checked(asked)? != (self.size, self.settlings))
+    }
+
+    /// Pages that commits have written to the log, about.
+    pub fn pages_written(&self) -> u64 {
+        self.pages
+    }
+
+    /// Notes what a commit writes to the log, about: the head, and the ends of the history and of its
+    /// index; what is `new` to the dictionaries; for each host settled the ends of its index and its state;
+    /// for each key its place in two indexes.
+    fn note_pages(&mut self, rows: usize, new: usize, hosts: usize, keys: usize) {
+        const ROWS_OF_A_PAGE: usize = 64;
+        const PAGE_BYTES: usize = 4096;
+        let pages = 4 + rows / ROWS_OF_A_PAGE + new / PAGE_BYTES + 2 * (hosts + keys);
+        self.pages += pages as u64;
     }
 
     /// Tries to write: takes the write lock and lets it go; `really` commits a change.

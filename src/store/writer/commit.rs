@@ -109,6 +109,8 @@ impl Writer {
     ) -> Result<Refolded, CommitError> {
         self.learn_numbers(batch).await.map_err(not_stored)?;
         let (rows, fresh) = self.number(batch);
+        let new = fresh.iter().flatten().map(String::len).sum();
+        self.note_pages(rows.len(), new, settling.shares.len(), batch.keys.len());
         let dictionary = self.dictionary.amid_writing();
         let locked = self.locked;
         let size = self.size + rows.len() as u64;

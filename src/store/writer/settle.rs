@@ -114,6 +114,7 @@ impl Writer {
         match done {
             Ok(Settled::Done) => {
                 self.settlings += settlings(shares.len());
+                self.note_pages(0, 0, shares.len(), 0);
                 self.unsettled.forget(hosts.iter().copied());
             }
             Ok(Settled::Moved | Settled::Locked(_)) | Err(_) => self.connection = None,
