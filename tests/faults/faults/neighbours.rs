@@ -97,6 +97,8 @@ pub fn locked(run: &Run) -> Outcome {
     let mut waited = Vec::new();
     for time in [SHORT, LONG] {
         let before = ledger.unavailable();
+        // So that something is left to be settled.
+        send(&mut server.connection(), &ledger, &plain(&ledger, "h", true));
         let held = std::thread::scope(|scope| {
             let holder = scope.spawn(|| hold(&path, time));
             std::thread::sleep(if time == LONG { SETTLED } else { SHORT / 5 });
@@ -112,7 +114,7 @@ pub fn locked(run: &Run) -> Outcome {
     }
     ensure!(waited[0] > SHORT / 2, "the lock was not felt: {:?}", waited[0]);
     send(&mut server.connection(), &ledger, &plain(&ledger, "h", true));
-    ensure!(ledger.stored() == 2, "no report is taken after the lock");
+    ensure!(ledger.stored() == 4, "no report is taken after the lock");
     server.stop()?;
     after_fault(run, &folder, &ledger)?;
     Ok(format!("waited {:.1?}, refused after {:.1?}", waited[0], waited[1]))
