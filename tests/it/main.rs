@@ -7,6 +7,7 @@
 
 mod ages;
 mod backup;
+mod batches;
 mod bounds;
 mod checks;
 mod command_line;
@@ -45,7 +46,6 @@ mod refold;
 mod refusals;
 mod restore;
 mod retries;
-mod rounds;
 mod settled;
 mod slow;
 mod space;

@@ -79,8 +79,8 @@ fn nobody_can_tell(requests: &[Request]) {
     let alone = begun();
     let expected: Vec<Value> =
         requests.iter().map(|request| said(&send(&alone, request))).collect();
-    // On a busy machine requests may overtake each other.
-    // (SQLite waits for 5 s.)
+    // On a busy machine requests may overtake each other. (All must be sent within the 5 s that SQLite
+    // waits for.)
     for gap in [60, 200, 400] {
         let server = begun();
         let answers = send_amid_writing(&server, requests, gap, 0);
@@ -120,7 +120,7 @@ fn hosts_are_known_to_the_requests_behind() {
 }
 
 #[test]
-fn what_is_looked_up_is_looked_up_in_the_same_round_as_well() {
+fn what_is_looked_up_is_found_in_the_same_batch_as_well() {
     let keyed = (CRON, Some("run-1"), check("g", "a", "synced", &at(3)));
     nobody_can_tell(&[
         keyed.clone(),
@@ -162,7 +162,7 @@ fn acts_keep_their_place() {
 }
 
 #[test]
-fn what_comes_behind_a_round_that_failed_does_not_stand_on_it() {
+fn what_comes_behind_a_batch_that_failed_does_not_stand_on_it() {
     let server = begun();
     let requests: Vec<Request> = vec![
         (PIPELINE, None, pipeline_report("g", "b", &at(1))),
