@@ -2,7 +2,7 @@
 
 use super::{Job, MOVED_RETRIES, RecordError, Recorder, Task};
 use crate::board::Board;
-use crate::store::{CommitError, Pace, Patience, Settle, Settled, Settler};
+use crate::store::{CommitError, Pace, Patience, Settle, Settler};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -81,7 +81,7 @@ impl Task {
     pub(super) async fn settle_some(&mut self) {
         let hosts = self.writer.unsettled_up_to(self.lag.overdue, AT_ONCE);
         match self.writer.settle(&hosts, Patience::None).await {
-            Ok(Settled::Locked(_)) => self.lag.overdue = 0,
+            Err(CommitError::NotStored(error)) if error.is_busy() => self.lag.overdue = 0,
             done => {
                 self.judge(done);
             }
@@ -127,17 +127,16 @@ impl Task {
     }
 
     /// `false`: not done; if another process has written meanwhile, memory is void then.
-    fn judge(&mut self, done: Result<Settled, CommitError>) -> bool {
+    fn judge(&mut self, done: Result<bool, CommitError>) -> bool {
         match done {
-            Ok(Settled::Done) => {
+            Ok(true) => {
                 self.folding.note(self.writer.pages_written());
                 self.tell_settled();
                 self.failing = false;
                 return true;
             }
-            Ok(Settled::Moved) | Err(CommitError::Moved) => self.void = true,
-            Ok(Settled::Locked(error))
-            | Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => {
+            Ok(false) | Err(CommitError::Moved) => self.void = true,
+            Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => {
                 tracing::error!(%error, "what was recorded last could not be settled");
                 self.distrust(&error);
                 (self.void, self.failing) = (true, true);

@@ -10,8 +10,8 @@ use crate::domain::state::{HostState, Judgement, Place};
 use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::tree::Hash;
 use crate::store::{
-    Batch, CommitError, Disorder, KeyRecord, Names, NewEntry, Patience, PushedGrouping, Settled,
-    Trouble, Twin,
+    Batch, CommitError, Disorder, KeyRecord, Names, NewEntry, Patience, PushedGrouping, Trouble,
+    Twin,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -280,9 +280,8 @@ impl<'t> Stage<'t> {
         let settled = self.task.writer.settle(&[root], Patience::Usual).await;
         self.task.tell_settled();
         match settled {
-            Ok(Settled::Done | Settled::Moved) | Err(CommitError::Moved) => Ok(()),
-            Ok(Settled::Locked(error))
-            | Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => Err(error),
+            Ok(_) | Err(CommitError::Moved) => Ok(()),
+            Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => Err(error),
         }
     }
 

@@ -51,8 +51,7 @@ pub use tree::{
 pub use whole::{Findings, Head, check_whole};
 pub use writer::{
     Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, Pace, Patience,
-    PushedGrouping, REJECTIONS_KEPT, Refolded, Rejection, Renaming, Settled, Twin, Writer,
-    settled_of,
+    PushedGrouping, REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer, settled_of,
 };
 
 /// The database failed, or holds what cannot be. For the log, never for a client.
@@ -76,6 +75,11 @@ impl Trouble {
     /// Whether what is stored cannot be read as what it should be, for either reason.
     pub fn is_unreadable(&self) -> bool {
         self.is_damage() || self.is_corrupt()
+    }
+
+    /// Whether another connection held a lock for longer than we wait.
+    pub fn is_busy(&self) -> bool {
+        is_busy(&self.0)
     }
 
     /// Whether the disk failed to sync what was written. The kernel may have dropped it then, and says

@@ -25,7 +25,7 @@ pub use load::Loaded;
 pub(super) use load::written_states;
 pub use lookups::Twin;
 pub use pushes::LastRuns;
-pub use settle::{Pace, Patience, Settled, settled_of};
+pub use settle::{Pace, Patience, settled_of};
 
 pub(super) use commit::rejection_from_row;
 pub(super) use texts::kept_json;

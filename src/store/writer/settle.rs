@@ -6,8 +6,8 @@ use super::commit::{execute, not_stored};
 use super::texts::{BEGIN, COMMIT, bind_settle, settle_text, settlings};
 use super::unsettled::Share;
 use crate::domain::course::Change;
+use crate::store::Trouble;
 use crate::store::connect::{Location, without_waiting};
-use crate::store::{Trouble, is_busy};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Connection, Row};
 use std::collections::HashSet;
@@ -50,17 +50,6 @@ pub enum Patience {
     None,
 }
 
-/// What became of an attempt to settle.
-#[derive(Debug)]
-pub enum Settled {
-    /// It is done.
-    Done,
-    /// Another process has written since we looked, and nothing was done.
-    Moved,
-    /// Another process holds the write lock, and nothing was done.
-    Locked(Trouble),
-}
-
 /// A host's part and the entry up to which it is settled with it.
 pub(super) type Settling = (Share, u64);
 
@@ -95,35 +84,32 @@ impl Writer {
         self.unsettled.hosts_of(names)
     }
 
-    /// Settles hosts in a transaction of its own.
-    pub async fn settle(
-        &mut self,
-        hosts: &[i64],
-        patience: Patience,
-    ) -> Result<Settled, CommitError> {
+    /// Settles hosts in a transaction of its own. `false`: another process has written since we
+    /// looked, and nothing was done.
+    pub async fn settle(&mut self, hosts: &[i64], patience: Patience) -> Result<bool, CommitError> {
         let shares: Vec<Settling> = hosts
             .iter()
             .filter_map(|root| Some((self.unsettled.of(*root)?.clone(), self.size)))
             .collect();
         if shares.is_empty() {
-            return Ok(Settled::Done);
+            return Ok(true);
         }
         // A lock held for the next commit is of no use if something else comes first.
         self.unlock();
         let done = self.settle_alone(&shares, patience).await;
         match done {
-            Ok(Settled::Done) => {
+            Ok(true) => {
                 self.settlings += settlings(shares.len());
                 self.note_pages(0, 0, shares.len(), 0);
                 self.unsettled.forget(hosts.iter().copied());
             }
-            Ok(Settled::Moved | Settled::Locked(_)) | Err(_) => self.connection = None,
+            Ok(false) | Err(_) => self.connection = None,
         }
         done
     }
 
     /// Settles all there is.
-    pub async fn settle_all(&mut self) -> Result<Settled, CommitError> {
+    pub async fn settle_all(&mut self) -> Result<bool, CommitError> {
         let hosts = self.unsettled_up_to(self.size, usize::MAX);
         self.settle(&hosts, Patience::Usual).await
     }
@@ -132,7 +118,7 @@ impl Writer {
         &mut self,
         shares: &[Settling],
         patience: Patience,
-    ) -> Result<Settled, CommitError> {
+    ) -> Result<bool, CommitError> {
         let known = (self.size, self.settlings);
         let settled = self.settled_after(shares, None, self.size);
         let connection = self.connection().await.map_err(not_stored)?;
@@ -140,17 +126,13 @@ impl Writer {
             Patience::Usual => sqlx::query(BEGIN).execute(&mut *connection).await,
             Patience::None => sqlx::raw_sql(without_waiting(BEGIN)).execute(&mut *connection).await,
         };
-        match begun {
-            Ok(_) => {}
-            Err(cause) if is_busy(&cause) => return Ok(Settled::Locked(cause.into())),
-            Err(cause) => return Err(not_stored(cause)),
-        }
+        begun.map_err(not_stored)?;
         if progress(connection).await.map_err(not_stored)? != known {
-            return Ok(Settled::Moved);
+            return Ok(false);
         }
         Self::write_settled(connection, shares, settled).await?;
         execute(connection, COMMIT, SqliteArguments::default(), true).await?;
-        Ok(Settled::Done)
+        Ok(true)
     }
 
     /// Up to where every entry is settled once these are, and a new one (`first_new`) is not, in a history
