@@ -1,8 +1,7 @@
 //! The write path on one screen: queue -> batch -> fold -> one transaction -> answers.
 //!
-//! One task owns the writing connection. It takes what waits, folds it in memory, writes it in one
-//! transaction, and answers every caller only after the commit. A caller may go away: its report
-//! is written all the same.
+//! One task on a thread of its own owns the writer. It takes what waits, folds it in memory, writes it in one
+//! transaction, and answers every caller only after the commit. A caller may go away: its report is written.
 
 mod acts;
 mod disk;
@@ -106,7 +105,7 @@ impl Recorder {
             failing: false,
         };
         task.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
-        Ok((recorder, tokio::spawn(task.run(jobs))))
+        Ok((recorder, task.on_its_thread(jobs)))
     }
 
     /// The history's name.
@@ -198,6 +197,19 @@ struct Task {
 }
 
 impl Task {
+    /// Runs on a thread of its own, since it waits for the disk.
+    fn on_its_thread(self, jobs: mpsc::Receiver<Job>) -> tokio::task::JoinHandle<()> {
+        let (done, ended) = oneshot::channel();
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            runtime.expect("it asks nothing of the system").block_on(self.run(jobs));
+            let _ = done.send(());
+        };
+        let thread = std::thread::Builder::new().name("recorder".into());
+        thread.spawn(run).expect("the system has a thread left at the start");
+        tokio::spawn(async { ended.await.expect("the recorder's thread does not break off") })
+    }
+
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut look_around = tokio::time::interval(LOOK_AROUND);
         look_around.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -2,19 +2,27 @@
 
 use super::Trouble;
 use super::place::beside;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use rusqlite::OpenFlags;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long SQLite waits for another process's write lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pages (4 KiB each) of the log at which a commit folds it back itself, if nobody else has: see `log`.
-const CHECKPOINT_PAGES: &str = "16000";
-/// Bytes the WAL file is cut back to after a checkpoint.
-const JOURNAL_LIMIT_BYTES: &str = "33554432"; // see `log::LARGE_BYTES`
-/// The writer's page cache: the end of every host's index fits (negative: KiB).
-const WRITER_CACHE: &str = "-8000";
+/// What every connection that writes is set to, whichever driver opens it. Synced at every commit.
+const WRITING: [(&str, &str); 8] = [
+    ("synchronous", "FULL"),
+    ("foreign_keys", "OFF"), // ids are given by the recorder; the check would cost a lookup a row
+    ("recursive_triggers", "ON"),
+    // Pages (4 KiB each) of the log at which a commit folds it back itself, if nobody else has: see `log`.
+    ("wal_autocheckpoint", "16000"),
+    // Bytes the WAL file is cut back to after a checkpoint: see `log::LARGE_BYTES`.
+    ("journal_size_limit", "33554432"),
+    ("cell_size_check", "ON"),
+    ("cache_size", "-8000"), // the end of every host's index fits (negative: KiB)
+    ("temp_store", "MEMORY"),
+];
 /// Texts kept prepared: one or two for each size of a batch, and the look-ups.
 const PREPARED_TEXTS: usize = 128;
 
@@ -138,27 +146,32 @@ impl Location {
         beside(&self.path, suffix)
     }
 
-    /// Options of the writing connection: synced at every commit.
+    /// Options of a connection that writes.
     pub(super) fn write_options(path: &Path) -> SqliteConnectOptions {
-        SqliteConnectOptions::new()
+        let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(false) // ids are given by the recorder; the check would cost a lookup a row
-            .pragma("recursive_triggers", "ON")
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-            .pragma("journal_size_limit", JOURNAL_LIMIT_BYTES)
-            .pragma("cell_size_check", "ON")
-            .pragma("cache_size", WRITER_CACHE)
-            .pragma("temp_store", "MEMORY")
             .statement_cache_capacity(PREPARED_TEXTS)
-            .disable_statement_logging()
+            .disable_statement_logging();
+        WRITING.iter().fold(options, |options, (name, value)| options.pragma(*name, *value))
     }
 
-    /// Opens the writing connection of an existing database.
+    /// Opens a connection that writes an existing database.
     pub(super) async fn open_writer(&self) -> Result<SqliteConnection, sqlx::Error> {
         Self::write_options(&self.path).connect().await
+    }
+
+    /// The same, run by whoever calls it.
+    pub(super) fn open_direct(&self) -> Result<rusqlite::Connection, rusqlite::Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = rusqlite::Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(PREPARED_TEXTS);
+        for (name, value) in WRITING {
+            connection.pragma_update(None, name, value)?;
+        }
+        Ok(connection)
     }
 
     /// Opens a reading connection of an existing database.

@@ -1,4 +1,4 @@
-//! refinery over sqlx's own connection: one driver, one SQLite, one set of pragmas.
+//! refinery over sqlx's own connection: no driver more for it, and the same pragmas.
 
 use refinery_core::Migration;
 use refinery_core::traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction};

@@ -1,6 +1,6 @@
-//! The only rooms that know sqlx and refinery.
+//! The only room that knows the drivers (sqlx; rusqlite for the usual batch) and refinery.
 //!
-//! [`Writer`] is the one writing connection: it loads the fold, looks things up for the recorder,
+//! [`Writer`] alone writes: it loads the fold, looks things up for the recorder,
 //! and commits batches whole. [`Readers`] are read-only connections with a deadline inside SQLite;
 //! they answer questions about raw history. Nothing here asks for the time, and nothing here knows
 //! HTTP.

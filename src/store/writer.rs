@@ -1,19 +1,21 @@
-//! The writing connection. One process has one [`Writer`], and only the recorder holds it.
+//! What writes. One process has one [`Writer`], and only the recorder holds it.
 //!
-//! `load` reads what the recorder starts from, `lookups` what it asks while it folds, `commit` writes.
-//! Any error in a transaction closes the connection (after a full disk, sqlx's bookkeeping of a
-//! failed transaction would refuse every later one); the next use opens a new one.
+//! `load` reads what the recorder starts from, `lookups` what it asks while it folds, `commit` writes what
+//! `steps` say. There are two connections, used in turn: sqlx's, and that of `direct`. Any error in a
+//! transaction closes both (after a full disk, sqlx's bookkeeping of a failed transaction would refuse
+//! every later one); the next use opens new ones.
 
 mod batch;
 mod commit;
 mod courses;
+mod direct;
 mod load;
 mod lookups;
 mod pushes;
 mod rename;
 mod replay;
 mod settle;
-mod texts;
+mod steps;
 mod unsettled;
 
 pub use batch::{
@@ -28,7 +30,7 @@ pub use pushes::LastRuns;
 pub use settle::{Pace, Patience, settled_of};
 
 pub(super) use commit::rejection_from_row;
-pub(super) use texts::kept_json;
+pub(super) use steps::kept_json;
 
 use super::connect::Location;
 use super::dictionary::Dictionary;
@@ -36,6 +38,7 @@ use super::refold::PROJECTION;
 use crate::domain::content::ContentDigest;
 use crate::domain::report::{Run, Sender};
 use crate::domain::time::Timestamp;
+use direct::Direct;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use std::collections::HashMap;
@@ -48,12 +51,13 @@ const REMEMBERED: usize = 50_000;
 const HEAD: &str = "SELECT origin FROM head";
 const INSERT_HEAD: &str = "INSERT INTO head (id, origin, projected) VALUES (1, $1, $2)";
 
-/// The writing connection and the numbers it has given.
+/// The writing connections and the numbers given.
 #[derive(Debug)]
 pub struct Writer {
     location: Location,
     connection: Option<SqliteConnection>,
-    /// Whether that connection holds the write lock already, for the next commit.
+    direct: Option<Direct>,
+    /// Whether `connection` holds the write lock already, for the next commit.
     locked: bool,
     dictionary: Arc<Dictionary>,
     size: u64,
@@ -129,6 +133,7 @@ impl Writer {
         Self {
             location: location.clone(),
             connection: None,
+            direct: None,
             locked: false,
             dictionary,
             size: 0,
@@ -154,11 +159,15 @@ impl Writer {
         Ok(self.connection.as_mut().expect("it was just opened"))
     }
 
-    /// Lets the connection go after any failure: what it was amid is unknown, and a new one is right for
-    /// certain.
+    /// Lets the connections go after any failure: what they were amid is unknown, and new ones are right
+    /// for certain.
+    fn let_go(&mut self) {
+        (self.connection, self.direct) = (None, None);
+    }
+
     pub(super) fn checked<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         if result.is_err() {
-            self.connection = None;
+            self.let_go();
         }
         result
     }
@@ -166,7 +175,7 @@ impl Writer {
     /// Takes the write lock ahead of the next commit: what is loaded from here on stays right until then.
     pub async fn lock(&mut self) -> Result<(), sqlx::Error> {
         self.unlock();
-        let begun = sqlx::query(texts::BEGIN).execute(self.connection().await?).await;
+        let begun = sqlx::query(steps::BEGIN).execute(self.connection().await?).await;
         self.locked = begun.is_ok();
         self.checked(begun).map(|_| ())
     }
@@ -174,7 +183,7 @@ impl Writer {
     /// Lets the write lock go if no commit has come of it.
     pub fn unlock(&mut self) {
         if std::mem::take(&mut self.locked) {
-            self.connection = None;
+            self.let_go();
         }
     }
 
@@ -210,8 +219,9 @@ impl Writer {
         self.checked(result).map(|_| ())
     }
 
-    /// Closes the connection in order: the WAL is folded back into the file.
+    /// Closes the connections in order: the WAL is folded back into the file.
     pub async fn close(mut self) -> Result<(), sqlx::Error> {
+        self.direct = None;
         match self.connection.take() {
             Some(connection) => connection.close().await,
             None => Ok(()),

@@ -33,7 +33,7 @@ pub const PLANTED: &[Planted] = &[
         says: "commits are not synced, as many guides advise",
         found_by: "power-cut",
         because: LOST,
-        edits: &[("src/store/connect.rs", "SqliteSynchronous::Full)", "SqliteSynchronous::Normal)")],
+        edits: &[("src/store/connect.rs", "\"synchronous\", \"FULL\"", "\"synchronous\", \"NORMAL\"")],
     },
     Planted {
         name: "acknowledged-before-commit",
@@ -72,9 +72,13 @@ pub const PLANTED: &[Planted] = &[
         found_by: "power-cut",
         because: &["does not cover the history", "its head says"],
         edits: &[(
-            "src/store/writer/texts.rs",
-            "[begin, &history, head, commit].concat()",
-            "[begin, &history, commit, if commit.is_empty() { \"\" } else { begin }, head, commit].concat()",
+            "src/store/writer/direct.rs",
+            "for Step { text, values } in steps {",
+            "for Step { text, values } in steps {
+            if text.starts_with(\"UPDATE head SET size\") {
+                self.run(COMMIT, &[]).map_err(commit_failed)?;
+                self.run(BEGIN, &[]).map_err(not_stored)?;
+            }",
         )],
     },
     Planted {
@@ -109,11 +113,11 @@ pub const PLANTED: &[Planted] = &[
         found_by: "disk-full",
         because: &["takes no report"],
         edits: &[
-            ("src/store/writer/commit.rs", "fresh.is_none() && !asides", "false && !asides"),
+            ("src/store/writer/commit.rs", "settling.is_plain() && !self.locked", "false"),
             (
                 "src/store/writer/commit.rs",
                 "if !locked {
-            execute(connection, BEGIN, SqliteArguments::default(), false).await?;
+            sqlx::query(BEGIN).execute(&mut *connection).await.map_err(not_stored)?;
         }",
                 "let begun = sqlx::Connection::begin_with(connection, BEGIN).await;
         let mut transaction = begun.map_err(not_stored)?;
@@ -121,13 +125,15 @@ pub const PLANTED: &[Planted] = &[
             ),
             (
                 "src/store/writer/commit.rs",
-                "execute(connection, COMMIT, SqliteArguments::default(), true).await?;",
-                "transaction.commit().await.map_err(not_stored)?;",
+                "commit(connection).await?;
+        Ok(refolded)",
+                "transaction.commit().await.map_err(not_stored)?;
+        Ok(refolded)",
             ),
             (
                 "src/store/writer/commit.rs",
                 "see the head of `writer`.
-        self.connection = None;",
+        self.let_go();",
                 "see the head of `writer`.",
             ),
         ],
@@ -182,9 +188,9 @@ pub const PLANTED: &[Planted] = &[
         found_by: "io-error",
         because: &["was refused and is there"],
         edits: &[(
-            "src/store/writer/commit.rs",
-            "if commits && done + 1 == count && !is_refusal(&cause) =>",
-            "if commits && done + 1 > count && !is_refusal(&cause) =>",
+            "src/store/writer/direct.rs",
+            "self.run(COMMIT, &[]).map_err(commit_failed)",
+            "self.run(COMMIT, &[]).map_err(not_stored)",
         )],
     },
     Planted {
@@ -193,9 +199,11 @@ pub const PLANTED: &[Planted] = &[
         found_by: "locked",
         because: &["a short lock is not waited for"],
         edits: &[(
-            "src/store/writer/texts.rs",
-            "\"BEGIN IMMEDIATE;\"",
-            "\"BEGIN; SELECT size FROM head;\"",
+            "src/store/writer/direct.rs",
+            "self.run(BEGIN, &[]).map_err(not_stored)?;",
+            "self.run(\"BEGIN\", &[]).map_err(not_stored)?;
+        let read = self.0.query_row(\"SELECT size FROM head\", [], |_| Ok(()));
+        read.map_err(|error| not_stored(in_form(error)))?;",
         )],
     },
     Planted {
@@ -221,9 +229,9 @@ pub const PLANTED: &[Planted] = &[
                 "WHEN FALSE BEGIN",
             ),
             (
-                "src/store/writer/texts.rs",
-                "format!(\"{INSERT_HISTORY}{};\", list(rows, HISTORY_COLUMNS))",
-                "format!(\"{INSERT_HISTORY}{};\", list(rows, HISTORY_COLUMNS).replace(\"(?\", \"(NULL AND ?\"))",
+                "src/store/writer/steps.rs",
+                "[INSERT_HISTORY, &list(rows, HISTORY_COLUMNS)].concat()",
+                "[INSERT_HISTORY, &list(rows, HISTORY_COLUMNS).replace(\"(?\", \"(NULL AND ?\")].concat()",
             ),
         ],
     },

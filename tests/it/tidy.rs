@@ -87,6 +87,7 @@ fn only_the_right_rooms_know_the_libraries() {
         ("socket2", &["http"][..]),
         ("rustix", &["store", "commands"][..]),
         ("sqlx", &["store"][..]),
+        ("rusqlite", &["store"][..]),
         ("refinery", &["store"][..]),
         ("std::env", &["main", "config"][..]),
     ] {

@@ -139,11 +139,10 @@ impl Batch {
             && self.groupings.is_empty()
     }
 
-    /// Whether it is but rows and the tree's edge.
+    /// Whether nothing has to be looked up while it is written.
     pub(super) fn is_plain(&self) -> bool {
         let orderly = self.disorders.is_empty() && self.out_of_order.is_empty();
-        let grown = self.growth.as_ref().is_some_and(|growth| growth.kept.is_empty());
-        orderly && grown && self.renaming.is_none() && self.groupings.is_empty()
+        orderly && self.renaming.is_none() && self.groupings.is_empty()
     }
 
     /// Works out what its entries make of the tree that stands.

@@ -1,21 +1,19 @@
 //! Writing a batch whole, or nothing of it.
 //!
-//! The usual batch is one text of several statements, BEGIN to COMMIT, sent in one hop to SQLite's
-//! thread (two, if hosts are settled with it): under load hops cost more than SQL. Its rows are bound
-//! value by value into multi-row VALUES, which cost a third of JSON handed to `json_each`. Texts are
-//! made per number of rows and kept prepared. Large batches, and batches with something new for the
-//! dictionaries, take a few hops more inside the same transaction.
+//! What is written is the same steps for every batch. Nearly always that is all there is to do, and the
+//! recorder's own thread does it ([`Direct`]). Where something has to be looked up in between, or the write
+//! lock is held already, the steps go through sqlx.
 
 use super::Writer;
-use super::batch::{Batch, CommitError, Growth, NewEntry, REJECTIONS_KEPT, Refolded, Rejection};
+use super::batch::{Batch, CommitError, NewEntry, Refolded, Rejection};
+use super::direct::Direct;
 use super::rename::rename;
-use super::settle::{SETTLED_AT_ONCE, Settling};
-use super::texts::{
-    Around, BEGIN, BLOCK_ROWS, COMMIT, GROW, LARGE_ROWS, add, add_growth, bind_block, bind_settle,
-    block_text, json_text, kept_json, keys_json, rejections_json, settle_text, settlings, texts,
+use super::settle::Settling;
+use super::steps::{
+    BEGIN, COMMIT, INSERT_CONTENTS, INSERT_HOSTS, INSERT_RUNS, INSERT_SENDERS, Step, Value, grow,
+    insert_rows, json_text, put_aside, settle,
 };
 use crate::domain::line::{hex, unhex};
-use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Sender, Source};
 use crate::domain::time::Timestamp;
 use crate::store::dictionary::Dictionary;
@@ -23,28 +21,9 @@ use crate::store::rows::{NarrowEntry, content_json, hash8};
 use crate::store::{code_of, is_busy};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Executor, Row};
+use sqlx::{Arguments, Executor, Row};
 use std::collections::HashSet;
 
-const INSERT_DICTIONARIES: &str = "
-INSERT INTO host (id, server_group, host)
-    SELECT value->>0, value->>1, value->>2 FROM json_each($1);
-INSERT INTO content
-    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
-           value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14,
-           value->>15, value->>16, value->>17, value->>18, value->>19, value->>20
-    FROM json_each($2);
-INSERT INTO sender (id, reported_by, remote_address)
-    SELECT value->>0, value->>1, value->>2 FROM json_each($3);
-INSERT INTO run (id, run_id, run_url)
-    SELECT value->>0, value->>1, value->>2 FROM json_each($4);";
-const INSERT_ASIDES: &str = "
-DELETE FROM idempotency WHERE received_at < $3;
-INSERT INTO idempotency (token, key, body, ids, received_at)
-    SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each($1);
-INSERT INTO rejection (time, source, server_group, host, reason)
-    SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each($2);
-DELETE FROM rejection WHERE id <= (SELECT max(id) FROM rejection) - $4;";
 const INSERT_OUT_OF_ORDER: &str = "INSERT INTO out_of_order (host_id, seq) \
      SELECT value->>0, value->>1 FROM json_each($1)";
 const KNOWN_NUMBERS: &str = "
@@ -66,10 +45,9 @@ struct SettledWith {
 }
 
 impl SettledWith {
-    /// Whether one text settles it: courses have not changed.
+    /// Whether steps say all of it: courses have not changed.
     fn is_plain(&self) -> bool {
-        self.shares.len() <= SETTLED_AT_ONCE
-            && self.shares.iter().all(|(share, _)| share.changes.is_empty())
+        self.shares.iter().all(|(share, _)| share.changes.is_empty())
     }
 }
 
@@ -83,7 +61,7 @@ impl Writer {
             self.locked = false;
             self.size += batch.entries.len() as u64;
             let renamed = i64::from(batch.renaming.is_some());
-            self.settlings += settlings(settling.shares.len()) + renamed;
+            self.settlings += i64::from(!settling.shares.is_empty()) + renamed;
             self.unsettled.forget(settling.shares.iter().map(|(share, _)| share.state.host_id));
             self.unsettled.absorb(batch, &settling.whole);
             self.contents.keep_small();
@@ -91,8 +69,8 @@ impl Writer {
             self.runs.keep_small();
             return result;
         }
-        // Dropping it ends its transaction; see the head of `writer`.
-        self.connection = None;
+        // Dropping them ends the transaction; see the head of `writer`.
+        self.let_go();
         match result {
             Err(CommitError::NotStored(cause)) => match self.has_moved().await {
                 Ok(true) => Err(CommitError::Moved),
@@ -108,76 +86,57 @@ impl Writer {
         settling: &SettledWith,
     ) -> Result<Refolded, CommitError> {
         self.learn_numbers(batch).await.map_err(not_stored)?;
-        let (rows, fresh) = self.number(batch);
-        let new = fresh.iter().flatten().map(String::len).sum();
+        let (rows, mut steps) = self.number(batch);
+        let new = steps.iter().map(Step::text_bytes).sum();
         self.note_pages(rows.len(), new, settling.shares.len(), batch.keys.len());
-        let dictionary = self.dictionary.amid_writing();
-        let locked = self.locked;
-        let size = self.size + rows.len() as u64;
-        let connection = self.connection().await.map_err(not_stored)?;
-        let asides = !batch.keys.is_empty() || !batch.rejections.is_empty();
-        let growth = batch.growth.as_ref();
-        let usual = fresh.is_none() && !asides && !locked && rows.len() <= BLOCK_ROWS;
-        if usual && batch.is_plain() && settling.is_plain() {
-            Self::commit_plain(connection, &rows, growth, settling).await?;
+        steps.extend(insert_rows(&rows));
+        steps.extend(batch.growth.iter().flat_map(grow));
+        steps.extend(put_aside(batch));
+        steps.extend(settle(&settling.shares, settling.settled));
+        if batch.is_plain() && settling.is_plain() && !self.locked {
+            self.direct().map_err(not_stored)?.commit(&steps)?;
             return Ok(Refolded::new());
         }
+        let dictionary = self.dictionary.amid_writing();
+        let (locked, size) = (self.locked, self.size + rows.len() as u64);
+        let connection = self.connection().await.map_err(not_stored)?;
         if !locked {
-            execute(connection, BEGIN, SqliteArguments::default(), false).await?;
+            sqlx::query(BEGIN).execute(&mut *connection).await.map_err(not_stored)?;
         }
-        if let Some(fresh) = fresh {
-            execute(connection, INSERT_DICTIONARIES, texts(&fresh), false).await?;
-        }
-        let large = rows.chunks_exact(LARGE_ROWS);
-        let rest = large.remainder().chunks(BLOCK_ROWS);
-        for block in large.chain(rest) {
-            let text = block_text(block.len(), Around::Nothing);
-            execute(connection, text, bind_block(block), false).await?;
-        }
-        if let Some(growth) = growth {
-            let mut values = SqliteArguments::default();
-            add_growth(&mut values, Some(growth));
-            add(&mut values, kept_json(&growth.kept));
-            execute(connection, GROW, values, false).await?;
-        }
-        if asides {
-            let mut values = texts(&[keys_json(&batch.keys), rejections_json(&batch.rejections)]);
-            add(&mut values, batch.forget_keys_before.0);
-            add(&mut values, REJECTIONS_KEPT);
-            execute(connection, INSERT_ASIDES, values, false).await?;
-        }
-        Self::write_settled(connection, &settling.shares, settling.settled).await?;
-        if let Some(renaming) = batch.renaming {
-            let key = &batch.entries[0].entry.key;
-            let sizes = (size, settling.settled);
-            let renamed = rename(connection, &dictionary, key, renaming, sizes).await;
-            renamed.map_err(not_stored)?;
-        }
-        for grouping in &batch.groupings {
-            Self::write_grouping(connection, grouping).await.map_err(not_stored)?;
-        }
-        let refolded = Self::restore_order(connection, &dictionary, batch).await;
-        let refolded = refolded.map_err(not_stored)?;
-        execute(connection, COMMIT, SqliteArguments::default(), true).await?;
+        run(connection, steps).await.map_err(not_stored)?;
+        let done = Self::write_looking(connection, &dictionary, batch, settling, size).await;
+        let refolded = done.map_err(not_stored)?;
+        commit(connection).await?;
         Ok(refolded)
     }
 
-    /// Commits the usual batch: in one hop, or in two if something is settled with it.
-    async fn commit_plain(
+    /// Writes what needs something looked up: changes of courses, a renaming, groupings of pushes, hosts
+    /// folded anew. Within a transaction, behind the steps.
+    async fn write_looking(
         connection: &mut SqliteConnection,
-        rows: &[NarrowEntry],
-        growth: Option<&Growth>,
+        dictionary: &Dictionary,
+        batch: &Batch,
         settling: &SettledWith,
-    ) -> Result<(), CommitError> {
-        let mut values = bind_block(rows);
-        add_growth(&mut values, growth);
-        let hosts = settling.shares.len();
-        if hosts == 0 {
-            return execute(connection, block_text(rows.len(), Around::Whole), values, true).await;
+        size: u64,
+    ) -> Result<Refolded, sqlx::Error> {
+        Self::write_settled_changes(connection, &settling.shares).await?;
+        if let Some(renaming) = batch.renaming {
+            let key = &batch.entries[0].entry.key;
+            let sizes = (size, settling.settled);
+            rename(connection, dictionary, key, renaming, sizes).await?;
         }
-        execute(connection, block_text(rows.len(), Around::Begin), values, false).await?;
-        let values = bind_settle(&settling.shares, settling.settled);
-        execute(connection, settle_text(hosts, true), values, true).await
+        for grouping in &batch.groupings {
+            Self::write_grouping(connection, grouping).await?;
+        }
+        Self::restore_order(connection, dictionary, batch).await
+    }
+
+    /// The connection for steps that are all there is to do.
+    fn direct(&mut self) -> Result<&Direct, sqlx::Error> {
+        if self.direct.is_none() {
+            self.direct = Some(Direct::open(&self.location)?);
+        }
+        Ok(self.direct.as_ref().expect("it was just opened"))
     }
 
     /// What is settled along with a batch: the hosts that it folds anew, with all that it adds to them;
@@ -237,8 +196,10 @@ impl Writer {
         if contents.is_empty() && senders.is_empty() && runs.is_empty() {
             return Ok(());
         }
-        let values = texts(&[json_text(&contents), json_text(&senders), json_text(&runs)]);
-        let query = sqlx::query_with(KNOWN_NUMBERS, values);
+        let mut query = sqlx::query(KNOWN_NUMBERS);
+        for asked in [json_text(&contents), json_text(&senders), json_text(&runs)] {
+            query = query.bind(asked);
+        }
         for row in query.fetch_all(self.connection().await?).await? {
             let (a, b): (Option<String>, Option<String>) = (row.try_get(1)?, row.try_get(2)?);
             let id: i64 = row.try_get(3)?;
@@ -260,9 +221,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives numbers to what is new; answers the rows, and the dictionaries' new rows as JSON texts
-    /// (`None` if there are none).
-    fn number(&mut self, batch: &Batch) -> (Vec<NarrowEntry>, Option<[String; 4]>) {
+    /// Gives numbers to what is new; answers the rows, and the steps that write what is new.
+    fn number(&mut self, batch: &Batch) -> (Vec<NarrowEntry>, Vec<Step>) {
         let (mut contents, mut senders, mut runs) = (Vec::new(), Vec::new(), Vec::new());
         let mut rows = Vec::with_capacity(batch.entries.len());
         for NewEntry { entry, host_id, digest, hash } in &batch.entries {
@@ -293,54 +253,66 @@ impl Writer {
                 hash8: hash8(hash),
             });
         }
-        let host = |(id, key): &(i64, HostKey)| (*id, key.server_group.clone(), key.host.clone());
-        let hosts: Vec<_> = batch.new_hosts.iter().map(host).collect();
-        let none = hosts.is_empty() && contents.is_empty() && senders.is_empty() && runs.is_empty();
-        let fresh = || {
-            let hosts: Vec<_> =
-                hosts.iter().map(|(id, group, host)| (id, &**group, &**host)).collect();
-            [json_text(&hosts), json_text(&contents), json_text(&senders), json_text(&runs)]
-        };
-        (rows, (!none).then(fresh))
+        let hosts = batch.new_hosts.iter().map(|(id, key)| (id, &*key.server_group, &*key.host));
+        let hosts: Vec<_> = hosts.collect();
+        let fresh = [
+            Step::insert(INSERT_HOSTS, &hosts),
+            Step::insert(INSERT_CONTENTS, &contents),
+            Step::insert(INSERT_SENDERS, &senders),
+            Step::insert(INSERT_RUNS, &runs),
+        ];
+        (rows, fresh.into_iter().flatten().collect())
     }
 }
 
-/// Runs a text of one or more statements. `commits`: its last statement is COMMIT, and only a
-/// failure there leaves the outcome unknown.
-pub(super) async fn execute(
+/// Runs steps within a transaction.
+pub(super) async fn run(
+    connection: &mut SqliteConnection,
+    steps: impl IntoIterator<Item = Step>,
+) -> Result<(), sqlx::Error> {
+    for Step { text, values } in steps {
+        let mut arguments = SqliteArguments::default();
+        for value in values {
+            let added = match value {
+                Value::Integer(integer) => arguments.add(integer),
+                Value::Text(text) => arguments.add(text),
+            };
+            added.expect("integers and texts always encode");
+        }
+        run_one(connection, text, arguments).await?;
+    }
+    Ok(())
+}
+
+/// Ends a transaction.
+pub(super) async fn commit(connection: &mut SqliteConnection) -> Result<(), CommitError> {
+    run_one(connection, COMMIT, SqliteArguments::default()).await.map_err(commit_failed)
+}
+
+/// Runs a statement; if its end is not heard of, that is an error.
+async fn run_one(
     connection: &mut SqliteConnection,
     text: &'static str,
-    values: SqliteArguments,
-    commits: bool,
-) -> Result<(), CommitError> {
-    let count = text.matches(';').count();
-    let mut done = 0;
-    let mut results = connection.fetch_many(sqlx::query_with(text, values));
-    loop {
-        match results.try_next().await {
-            Ok(Some(sqlx::Either::Left(_))) => done += 1,
-            Ok(Some(sqlx::Either::Right(_))) => {}
-            Ok(None) if done == count => return Ok(()),
-            Ok(None) if commits && done + 1 == count => {
-                return Err(CommitError::Unknown(sqlx::Error::WorkerCrashed.into()));
-            }
-            Ok(None) => return Err(not_stored(sqlx::Error::WorkerCrashed)),
-            Err(cause) if commits && done + 1 == count && !is_refusal(&cause) => {
-                return Err(CommitError::Unknown(cause.into()));
-            }
-            Err(cause) => return Err(not_stored(cause)),
-        }
+    arguments: SqliteArguments,
+) -> Result<(), sqlx::Error> {
+    let mut results = connection.fetch_many(sqlx::query_with(text, arguments));
+    let mut done = false;
+    while let Some(result) = results.try_next().await? {
+        done |= result.is_left();
     }
+    if done { Ok(()) } else { Err(sqlx::Error::WorkerCrashed) }
 }
 
 pub(super) fn not_stored(cause: sqlx::Error) -> CommitError {
     CommitError::NotStored(cause.into())
 }
 
-/// Whether SQLite refused the commit as such (busy, full), so that surely nothing was stored.
-fn is_refusal(error: &sqlx::Error) -> bool {
+/// An error of COMMIT leaves open whether the batch is stored, unless SQLite refused it as such (busy,
+/// full).
+pub(super) fn commit_failed(cause: sqlx::Error) -> CommitError {
     const FULL: i64 = 13;
-    is_busy(error) || code_of(error).is_some_and(|code| code & 0xff == FULL)
+    let full = code_of(&cause).is_some_and(|code| code & 0xff == FULL);
+    if full || is_busy(&cause) { not_stored(cause) } else { CommitError::Unknown(cause.into()) }
 }
 
 /// Reads `time, source, server_group, host, reason`.

@@ -2,18 +2,15 @@
 
 use super::Writer;
 use super::batch::CommitError;
-use super::commit::{execute, not_stored};
-use super::texts::{BEGIN, COMMIT, bind_settle, settle_text, settlings};
+use super::commit::{commit, not_stored, run};
+use super::steps::{self, BEGIN};
 use super::unsettled::Share;
 use crate::domain::course::Change;
 use crate::store::Trouble;
 use crate::store::connect::{Location, without_waiting};
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use std::collections::HashSet;
-
-/// Hosts settled by one text.
-pub(super) const SETTLED_AT_ONCE: usize = 32;
 
 const PROGRESS: &str = "SELECT size, settlings FROM head";
 
@@ -99,11 +96,11 @@ impl Writer {
         let done = self.settle_alone(&shares, patience).await;
         match done {
             Ok(true) => {
-                self.settlings += settlings(shares.len());
+                self.settlings += 1;
                 self.note_pages(0, 0, shares.len(), 0);
                 self.unsettled.forget(hosts.iter().copied());
             }
-            Ok(false) | Err(_) => self.connection = None,
+            Ok(false) | Err(_) => self.let_go(),
         }
         done
     }
@@ -130,8 +127,10 @@ impl Writer {
         if progress(connection).await.map_err(not_stored)? != known {
             return Ok(false);
         }
-        Self::write_settled(connection, shares, settled).await?;
-        execute(connection, COMMIT, SqliteArguments::default(), true).await?;
+        let written = run(connection, steps::settle(shares, settled)).await;
+        written.map_err(not_stored)?;
+        Self::write_settled_changes(connection, shares).await.map_err(not_stored)?;
+        commit(connection).await?;
         Ok(true)
     }
 
@@ -149,23 +148,15 @@ impl Writer {
         first.map_or(size, |first| first - 1)
     }
 
-    /// Writes the parts of some hosts; within a transaction.
-    pub(super) async fn write_settled(
+    /// Writes what the parts of some hosts added to their courses; within a transaction.
+    pub(super) async fn write_settled_changes(
         connection: &mut SqliteConnection,
         shares: &[Settling],
-        settled: u64,
-    ) -> Result<(), CommitError> {
-        if shares.is_empty() {
-            return Ok(());
-        }
-        for some in shares.chunks(SETTLED_AT_ONCE) {
-            let text = settle_text(some.len(), false);
-            execute(connection, text, bind_settle(some, settled), false).await?;
-        }
+    ) -> Result<(), sqlx::Error> {
         let changes = |(share, _): &Settling| -> Vec<(i64, Change)> {
             share.changes.iter().map(|change| (share.state.host_id, change.clone())).collect()
         };
         let changes: Vec<_> = shares.iter().flat_map(changes).collect();
-        Self::write_changes(connection, &changes).await.map_err(not_stored)
+        Self::write_changes(connection, &changes).await
     }
 }

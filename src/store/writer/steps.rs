@@ -1,0 +1,196 @@
+//! What a batch writes: statements with their values, one after the other. Who runs them is another
+//! matter (`commit`). Texts are made per number of rows and kept prepared.
+
+use super::batch::{Batch, Growth, KeyRecord, REJECTIONS_KEPT, Rejection};
+use super::settle::Settling;
+use crate::domain::line::hex;
+use crate::domain::tree::{Hash, Node};
+use crate::store::rows::{HISTORY_COLUMNS, NarrowEntry, STATE_COLUMNS, state_columns};
+use serde::Serialize;
+use std::sync::OnceLock;
+
+/// Rows of one INSERT: so many, as often as there are, and then as few as are left.
+const LARGE_ROWS: usize = 256;
+const BLOCK_ROWS: usize = 32;
+/// Hosts settled by one text.
+const SETTLED_AT_ONCE: usize = 32;
+
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(super) const COMMIT: &str = "COMMIT";
+
+// Rows that are rare come as one JSON text, an array for each.
+pub(super) const INSERT_HOSTS: &str = "INSERT INTO host (id, server_group, host) \
+     SELECT value->>0, value->>1, value->>2 FROM json_each(?)";
+pub(super) const INSERT_CONTENTS: &str = "INSERT INTO content \
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
+            value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, \
+            value->>15, value->>16, value->>17, value->>18, value->>19, value->>20 \
+     FROM json_each(?)";
+pub(super) const INSERT_SENDERS: &str = "INSERT INTO sender (id, reported_by, remote_address) \
+     SELECT value->>0, value->>1, value->>2 FROM json_each(?)";
+pub(super) const INSERT_RUNS: &str = "INSERT INTO run (id, run_id, run_url) \
+     SELECT value->>0, value->>1, value->>2 FROM json_each(?)";
+const FORGET_KEYS: &str = "DELETE FROM idempotency WHERE received_at < ?";
+const INSERT_KEYS: &str = "INSERT INTO idempotency (token, key, body, ids, received_at) \
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)";
+const INSERT_REJECTIONS: &str = "INSERT INTO rejection (time, source, server_group, host, reason) \
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)";
+const FORGET_REJECTIONS: &str =
+    "DELETE FROM rejection WHERE id <= (SELECT max(id) FROM rejection) - ?";
+const INSERT_SUBTREES: &str = "INSERT INTO subtree (level, n, hash) \
+     SELECT value->>0, value->>1, value->>2 FROM json_each(?)";
+/// How far the history goes, and the tree as it is now.
+const GROW: &str = "UPDATE head SET size = ?, tree_size = ?, frontier = ?";
+// The rows that come all the time are bound value by value, which costs a third of JSON. OR ROLLBACK: a
+// failure ends the transaction anyway, and ABORT would keep a copy of every page touched, to be able to
+// undo one statement.
+const INSERT_HISTORY: &str = "INSERT OR ROLLBACK INTO drift_history (seq, host_id, received_at, lag, \
+     ahead, content_id, sender_id, run_id, marks, hash8) VALUES ";
+const SETTLE_ENTRIES: &str = "INSERT OR ROLLBACK INTO host_entry (host_id, time, seq) \
+     SELECT h.host_id, h.time, h.seq FROM json_each(?) g CROSS JOIN drift_history h ON h.seq = g.value";
+const SETTLE_STATES: &str = "INSERT OR REPLACE INTO current_state VALUES ";
+const SETTLED: &str = "UPDATE head SET settled = ?, settlings = settlings + 1";
+
+/// A value to be bound.
+#[derive(Debug)]
+pub(super) enum Value {
+    Integer(Option<i64>),
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+/// A statement, and what is bound into it.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub text: &'static str,
+    pub values: Vec<Value>,
+}
+
+impl Step {
+    fn new<const N: usize>(text: &'static str, values: [Value; N]) -> Self {
+        Self { text, values: values.into() }
+    }
+
+    /// Inserts rows that come as one JSON text; `None` if there are none.
+    pub fn insert(text: &'static str, rows: &[impl Serialize]) -> Option<Self> {
+        (!rows.is_empty()).then(|| Self::new(text, [json_text(&rows).into()]))
+    }
+
+    /// Bytes of its texts.
+    pub fn text_bytes(&self) -> usize {
+        let bytes = |value: &Value| if let Value::Text(text) = value { text.len() } else { 0 };
+        self.values.iter().map(bytes).sum()
+    }
+}
+
+/// Writes rows of the history.
+pub(super) fn insert_rows(rows: &[NarrowEntry]) -> impl Iterator<Item = Step> {
+    let large = rows.chunks_exact(LARGE_ROWS);
+    let rest = large.remainder().chunks(BLOCK_ROWS);
+    large.chain(rest).map(|block| Step {
+        text: history_text(block.len()),
+        values: block.iter().flat_map(NarrowEntry::columns).map(Value::from).collect(),
+    })
+}
+
+/// Writes how far the history goes, the tree as it is now, and the subtrees it completed.
+pub(super) fn grow(Growth { tree, kept }: &Growth) -> impl Iterator<Item = Step> {
+    let size = tree.size() as i64;
+    let head = Step::new(GROW, [size.into(), size.into(), tree.to_text().into()]);
+    let rows = kept.iter().map(kept_row).collect::<Vec<_>>();
+    [Some(head), Step::insert(INSERT_SUBTREES, &rows)].into_iter().flatten()
+}
+
+/// Remembers keys and lists refused reports, if there are any, and forgets old ones.
+pub(super) fn put_aside(batch: &Batch) -> impl Iterator<Item = Step> {
+    let keys = batch.keys.iter().map(key_row).collect::<Vec<_>>();
+    let rejections = batch.rejections.iter().map(rejection_row).collect::<Vec<_>>();
+    let wanted = !(keys.is_empty() && rejections.is_empty());
+    let forget = |text, value: i64| wanted.then(|| Step::new(text, [value.into()]));
+    [
+        forget(FORGET_KEYS, batch.forget_keys_before.0),
+        Step::insert(INSERT_KEYS, &keys),
+        Step::insert(INSERT_REJECTIONS, &rejections),
+        forget(FORGET_REJECTIONS, REJECTIONS_KEPT),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Settles hosts, but for what changes their courses: their entries and their states. With them every
+/// entry up to `settled` is settled.
+pub(super) fn settle(shares: &[Settling], settled: u64) -> impl Iterator<Item = Step> {
+    let parts = shares.chunks(SETTLED_AT_ONCE).flat_map(|some| {
+        let entries: Vec<_> = some.iter().flat_map(|(share, _)| &share.entries).collect();
+        let states = some.iter().flat_map(|(share, up_to)| {
+            state_columns(&share.state).into_iter().chain([Some(*up_to as i64)])
+        });
+        let states = states.map(Value::from).collect();
+        [
+            Step::new(SETTLE_ENTRIES, [json_text(&entries).into()]),
+            Step { text: states_text(some.len()), values: states },
+        ]
+    });
+    let done = (!shares.is_empty()).then(|| Step::new(SETTLED, [(settled as i64).into()]));
+    parts.chain(done)
+}
+
+/// The text that writes so many rows of the history.
+fn history_text(rows: usize) -> &'static str {
+    static TEXTS: [OnceLock<String>; BLOCK_ROWS + 1] = [const { OnceLock::new() }; BLOCK_ROWS + 1];
+    static LARGE: OnceLock<String> = OnceLock::new();
+    let text = if rows == LARGE_ROWS { &LARGE } else { &TEXTS[rows] };
+    text.get_or_init(|| [INSERT_HISTORY, &list(rows, HISTORY_COLUMNS)].concat())
+}
+
+/// The text that writes so many states.
+fn states_text(hosts: usize) -> &'static str {
+    static TEXTS: [OnceLock<String>; SETTLED_AT_ONCE + 1] =
+        [const { OnceLock::new() }; SETTLED_AT_ONCE + 1];
+    TEXTS[hosts].get_or_init(|| [SETTLE_STATES, &list(hosts, STATE_COLUMNS + 1)].concat())
+}
+
+/// So many rows of question marks.
+fn list(rows: usize, columns: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(","));
+    vec![row; rows].join(",")
+}
+
+/// Subtrees as rows of a JSON text.
+pub(in crate::store) fn kept_json(kept: &[(Node, Hash)]) -> String {
+    json_text(&kept.iter().map(kept_row).collect::<Vec<_>>())
+}
+
+fn kept_row((node, hash): &(Node, Hash)) -> impl Serialize + use<> {
+    (node.level, node.n, hex(&hash.0))
+}
+
+fn key_row(key: &KeyRecord) -> impl Serialize + '_ {
+    (&key.token, &key.key, &key.body, json_text(&key.ids), key.received_at.0)
+}
+
+fn rejection_row(refused: &Rejection) -> impl Serialize + '_ {
+    let Rejection { time, source, server_group, host, reason } = refused;
+    (time.0, source.code(), server_group, host, &**reason)
+}
+
+pub(super) fn json_text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("only strings and integers")
+}
