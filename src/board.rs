@@ -6,6 +6,7 @@ use crate::domain::names::HostKey;
 use crate::domain::report::Report;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
+use indexmap::IndexMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -18,8 +19,8 @@ pub struct Board {
 /// One consistent view of the board.
 #[derive(Debug, Default)]
 pub struct Inner {
-    /// Every host's state.
-    pub hosts: BTreeMap<HostKey, Arc<HostState>>,
+    /// Every host's state: found by hash, several times for each report, and kept in order.
+    pub hosts: IndexMap<HostKey, Arc<HostState>>,
     /// Former names of hosts, whose entries fold into another one.
     pub former: BTreeMap<HostKey, FormerName>,
     /// When each job was last pushed with a stack's state.
@@ -111,7 +112,7 @@ impl Board {
         for state in states {
             match inner.hosts.get_mut(&state.key) {
                 Some(known) => *known = state,
-                None => drop(inner.hosts.insert(state.key.clone(), state)),
+                None => drop(inner.hosts.insert_sorted(state.key.clone(), state)),
             }
         }
         inner.size = size;
@@ -133,7 +134,9 @@ impl Board {
             Some((name, FormerName { host_id, now: (*names.get(&root)?).clone() }))
         });
         let former = former.collect();
-        let hosts = states.into_iter().map(|state| (state.key.clone(), state)).collect();
+        let hosts = states.into_iter().map(|state| (state.key.clone(), state));
+        let mut hosts: IndexMap<_, _> = hosts.collect();
+        hosts.sort_unstable_keys();
         let mut inner = self.write();
         inner.hosts = hosts;
         inner.former = former;
