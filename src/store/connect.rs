@@ -17,8 +17,9 @@ const WRITING: [(&str, &str); 8] = [
     ("recursive_triggers", "ON"),
     // Pages (4 KiB each) of the log at which a commit folds it back itself, if nobody else has: see `log`.
     ("wal_autocheckpoint", "16000"),
-    // Bytes the WAL file is cut back to after a checkpoint: see `log::LARGE_BYTES`.
-    ("journal_size_limit", "33554432"),
+    // Bytes the WAL file is cut back to after a checkpoint: `log::LARGE_BYTES`. Shorter, it would be cut
+    // back and grow again all the time, while a commit waits.
+    ("journal_size_limit", "67108864"),
     ("cell_size_check", "ON"),
     ("cache_size", "-8000"), // the end of every host's index fits (negative: KiB)
     ("temp_store", "MEMORY"),

@@ -8,9 +8,13 @@
 
 use super::Trouble;
 use super::connect::{Location, without_waiting};
+use super::failure::of_sync;
 use super::writer::Writer;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
 
 /// Above this the log is more than the usual work makes of it: somebody reads, or has read.
 pub const LARGE_BYTES: u64 = 64 << 20;
@@ -38,12 +42,15 @@ pub(super) async fn fold_back(connection: &mut SqliteConnection) -> Result<bool,
 pub struct LogFolder {
     location: Location,
     connection: Option<SqliteConnection>,
+    /// The database file, to sync it. Never closed: that would let go of SQLite's locks on it, for the
+    /// whole process.
+    file: Option<ManuallyDrop<Arc<File>>>,
 }
 
 impl LogFolder {
     /// Opens nothing yet.
     pub fn new(location: &Location) -> Self {
-        Self { location: location.clone(), connection: None }
+        Self { location: location.clone(), connection: None, file: None }
     }
 
     /// Folds back what is in the log, but for a small rest, or for what a reader still wants.
@@ -55,14 +62,21 @@ impl LogFolder {
         Ok(folded?)
     }
 
+    /// Each time, the file is synced here: the sync that SQLite asks for when all is folded back, with the
+    /// writer waiting, finds little left to do.
     async fn try_fold(&mut self) -> Result<(), sqlx::Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.location.open_writer().await?),
         };
+        let file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(ManuallyDrop::new(Arc::new(File::open(&self.location.path)?))),
+        };
         let mut before = i64::MAX;
         for _ in 0..PASSES {
             sqlx::query(FOLD).execute(&mut *connection).await?;
+            sync(file).await?;
             let row = sqlx::query(LOOK).fetch_one(&mut *connection).await?;
             let rest = row.try_get::<i64, _>(1)? - row.try_get::<i64, _>(2)?;
             if rest <= REST || rest >= before {
@@ -79,6 +93,12 @@ impl LogFolder {
             let _ = connection.close().await;
         }
     }
+}
+
+async fn sync(file: &Arc<File>) -> Result<(), sqlx::Error> {
+    let file = file.clone();
+    let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+    synced.map_err(|_| sqlx::Error::WorkerCrashed)?.map_err(|error| of_sync(&error))
 }
 
 impl Location {

@@ -9,6 +9,7 @@ mod connect;
 mod copy;
 mod courses;
 mod dictionary;
+mod failure;
 mod history;
 mod lock;
 mod log;

@@ -8,10 +8,8 @@ use super::batch::CommitError;
 use super::commit::{commit_failed, not_stored};
 use super::steps::{BEGIN, COMMIT, Step, Value};
 use crate::store::connect::Location;
+use crate::store::failure::in_form;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use sqlx::error::{DatabaseError, ErrorKind};
-use std::borrow::Cow;
-use std::error::Error;
 
 /// A writing connection without a thread of its own.
 #[derive(Debug)]
@@ -50,44 +48,5 @@ impl ToSql for Value {
             Self::Integer(Some(integer)) => ValueRef::Integer(*integer),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
         }))
-    }
-}
-
-/// What rusqlite says, as sqlx would.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-struct Said(rusqlite::Error);
-
-fn in_form(error: rusqlite::Error) -> sqlx::Error {
-    sqlx::Error::Database(Box::new(Said(error)))
-}
-
-impl DatabaseError for Said {
-    fn message(&self) -> &str {
-        match &self.0 {
-            rusqlite::Error::SqliteFailure(_, Some(message)) => message,
-            _ => "SQLite failed",
-        }
-    }
-
-    /// SQLite's, extended where there is one.
-    fn code(&self) -> Option<Cow<'_, str>> {
-        Some(self.0.sqlite_error()?.extended_code.to_string().into())
-    }
-
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Other
-    }
-
-    fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
-        self
-    }
-
-    fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
-        self
-    }
-
-    fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
-        self
     }
 }
