@@ -9,15 +9,14 @@ use super::Trouble;
 use super::connect::Location;
 use super::courses::{Names, Walk};
 use super::dictionary::Dictionary;
-use super::rows::{STATE_COLUMNS, state_columns};
-use super::writer::Writer;
+use super::writer::{Writer, keep_states, note_out_of_order, run};
 use crate::domain::course::{Change, Step};
 use crate::domain::names::HostKey;
 use crate::domain::report::Report;
 use crate::domain::state::{HostState, Place};
 use crate::domain::time::Timestamp;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::{Connection, Row};
 use std::collections::HashMap;
 
 /// The version of what the projections hold. A database with an older one is folded anew at start.
@@ -38,8 +37,6 @@ DELETE FROM current_state; DELETE FROM segment; DELETE FROM episode_files; DELET
 DELETE FROM file_set; DELETE FROM host_alias; DELETE FROM out_of_order; DELETE FROM host_entry;
 INSERT INTO host_entry SELECT host_id, time, seq FROM drift_history ORDER BY host_id, time, seq;";
 const INSERT_ALIAS: &str = "INSERT INTO host_alias (host_id, root_id) VALUES ($1, $2)";
-const INSERT_OUT_OF_ORDER: &str = "INSERT INTO out_of_order (host_id, seq) \
-     SELECT value->>0, value->>1 FROM json_each($1)";
 const DONE: &str = "UPDATE head SET projected = $1, settled = size";
 
 /// A host's whole history, folded.
@@ -229,16 +226,8 @@ pub(super) async fn write_host(
     settled: u64,
 ) -> Result<(), sqlx::Error> {
     let Folded { state, changes, out_of_order } = folded;
-    let columns = vec!["?"; STATE_COLUMNS + 1].join(",");
-    let sql = format!("INSERT INTO current_state VALUES ({columns})");
-    // The text is put together from constants.
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for column in state_columns(state) {
-        query = query.bind(column);
-    }
-    query.bind(settled as i64).execute(&mut *connection).await?;
+    run(connection, [keep_states([(state, settled)].into_iter())]).await?;
     let changes: Vec<_> = changes.iter().map(|change| (state.host_id, change.clone())).collect();
     Writer::write_changes(connection, &changes).await?;
-    let rows = serde_json::to_string(out_of_order).expect("integers are JSON");
-    sqlx::query(INSERT_OUT_OF_ORDER).bind(rows).execute(connection).await.map(|_| ())
+    run(connection, note_out_of_order(out_of_order)).await
 }

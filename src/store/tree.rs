@@ -14,7 +14,7 @@ use super::dictionary::Dictionary;
 use super::readers::{ReadError, Readers};
 use super::refold::Progress;
 use super::rows::{NarrowEntry, PACKED_COLUMNS, hash8, unpack};
-use super::writer::kept_json;
+use super::writer::{keep_subtrees, run};
 use crate::domain::line::{Entry, LineWriter, leaf_hash, unhex};
 use crate::domain::tree::{Frontier, Hash, KEPT_LEAVES, KEPT_LEVELS, Node, Nodes, Question, fold};
 use sqlx::sqlite::SqliteConnection;
@@ -30,9 +30,7 @@ const SIGNED: &str = "UPDATE head SET signed = 1";
 const STATE: &str = "SELECT origin, size, tree_size, frontier FROM head";
 const SUBTREES: &str = "SELECT group_concat(hash, '') FROM \
      (SELECT hash FROM subtree WHERE level = $1 AND n >= $2 AND n < $3 ORDER BY n)";
-const BUILT: &str = "UPDATE head SET tree_size = $1, frontier = $2; \
-     INSERT INTO subtree (level, n, hash) \
-     SELECT value->>0, value->>1, value->>2 FROM json_each($3);";
+const BUILT: &str = "UPDATE head SET tree_size = $1, frontier = $2";
 /// Rows of a stretch of ids, packed.
 static ROWS: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -304,7 +302,8 @@ async fn step(
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let query = sqlx::query(BUILT).bind(tree.size() as i64).bind(tree.to_text());
-    query.bind(kept_json(&kept)).execute(&mut *transaction).await?;
+    query.execute(&mut *transaction).await?;
+    run(&mut transaction, keep_subtrees(&kept)).await?;
     transaction.commit().await
 }
 

@@ -29,8 +29,8 @@ pub use lookups::Twin;
 pub use pushes::LastRuns;
 pub use settle::{Pace, Patience, settled_of};
 
-pub(super) use commit::rejection_from_row;
-pub(super) use steps::kept_json;
+pub(super) use commit::{rejection_from_row, run};
+pub(super) use steps::{keep_states, keep_subtrees, note_out_of_order};
 
 use super::connect::Location;
 use super::dictionary::Dictionary;

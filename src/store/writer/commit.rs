@@ -11,7 +11,7 @@ use super::rename::rename;
 use super::settle::Settling;
 use super::steps::{
     BEGIN, COMMIT, INSERT_CONTENTS, INSERT_HOSTS, INSERT_RUNS, INSERT_SENDERS, Step, Value, grow,
-    insert_rows, json_text, put_aside, settle,
+    insert_rows, json_text, note_out_of_order, put_aside, settle,
 };
 use crate::domain::line::{hex, unhex};
 use crate::domain::report::{Run, Sender, Source};
@@ -24,8 +24,6 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, Executor, Row};
 use std::collections::HashSet;
 
-const INSERT_OUT_OF_ORDER: &str = "INSERT INTO out_of_order (host_id, seq) \
-     SELECT value->>0, value->>1 FROM json_each($1)";
 const KNOWN_NUMBERS: &str = "
 SELECT 0, digest, NULL, id FROM content WHERE digest IN (SELECT value FROM json_each($1))
 UNION ALL
@@ -167,8 +165,7 @@ impl Writer {
         if batch.disorders.is_empty() {
             return Ok(refolded);
         }
-        let query = sqlx::query(INSERT_OUT_OF_ORDER).bind(json_text(&batch.out_of_order));
-        query.execute(&mut *connection).await?;
+        run(connection, note_out_of_order(&batch.out_of_order)).await?;
         for disorder in &batch.disorders {
             let course = Self::refold(connection, dictionary, disorder).await?;
             refolded.insert(disorder.names.root, course);
@@ -266,7 +263,7 @@ impl Writer {
 }
 
 /// Runs steps within a transaction.
-pub(super) async fn run(
+pub(in crate::store) async fn run(
     connection: &mut SqliteConnection,
     steps: impl IntoIterator<Item = Step>,
 ) -> Result<(), sqlx::Error> {

@@ -1,9 +1,11 @@
 //! What a batch writes: statements with their values, one after the other. Who runs them is another
-//! matter (`commit`). Texts are made per number of rows and kept prepared.
+//! matter (`commit`). Texts are made per number of rows and kept prepared. What builds the same tables anew
+//! takes its steps from here, too.
 
 use super::batch::{Batch, Growth, KeyRecord, REJECTIONS_KEPT, Rejection};
 use super::settle::Settling;
 use crate::domain::line::hex;
+use crate::domain::state::HostState;
 use crate::domain::tree::{Hash, Node};
 use crate::store::rows::{HISTORY_COLUMNS, NarrowEntry, STATE_COLUMNS, state_columns};
 use serde::Serialize;
@@ -37,6 +39,8 @@ const INSERT_REJECTIONS: &str = "INSERT INTO rejection (time, source, server_gro
      SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)";
 const FORGET_REJECTIONS: &str =
     "DELETE FROM rejection WHERE id <= (SELECT max(id) FROM rejection) - ?";
+const INSERT_OUT_OF_ORDER: &str = "INSERT INTO out_of_order (host_id, seq) \
+     SELECT value->>0, value->>1 FROM json_each(?)";
 const INSERT_SUBTREES: &str = "INSERT INTO subtree (level, n, hash) \
      SELECT value->>0, value->>1, value->>2 FROM json_each(?)";
 /// How far the history goes, and the tree as it is now.
@@ -53,7 +57,7 @@ const SETTLED: &str = "UPDATE head SET settled = ?, settlings = settlings + 1";
 
 /// A value to be bound.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(in crate::store) enum Value {
     Integer(Option<i64>),
     Text(String),
 }
@@ -78,7 +82,7 @@ impl From<String> for Value {
 
 /// A statement, and what is bound into it.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(in crate::store) struct Step {
     pub text: &'static str,
     pub values: Vec<Value>,
 }
@@ -114,8 +118,13 @@ pub(super) fn insert_rows(rows: &[NarrowEntry]) -> impl Iterator<Item = Step> {
 pub(super) fn grow(Growth { tree, kept }: &Growth) -> impl Iterator<Item = Step> {
     let size = tree.size() as i64;
     let head = Step::new(GROW, [size.into(), size.into(), tree.to_text().into()]);
-    let rows = kept.iter().map(kept_row).collect::<Vec<_>>();
-    [Some(head), Step::insert(INSERT_SUBTREES, &rows)].into_iter().flatten()
+    std::iter::once(head).chain(keep_subtrees(kept))
+}
+
+/// Writes subtrees that are complete, if there are any.
+pub(in crate::store) fn keep_subtrees(kept: &[(Node, Hash)]) -> Option<Step> {
+    let row = |(node, hash): &(Node, Hash)| (node.level, node.n, hex(&hash.0));
+    Step::insert(INSERT_SUBTREES, &kept.iter().map(row).collect::<Vec<_>>())
 }
 
 /// Remembers keys and lists refused reports, if there are any, and forgets old ones.
@@ -139,17 +148,27 @@ pub(super) fn put_aside(batch: &Batch) -> impl Iterator<Item = Step> {
 pub(super) fn settle(shares: &[Settling], settled: u64) -> impl Iterator<Item = Step> {
     let parts = shares.chunks(SETTLED_AT_ONCE).flat_map(|some| {
         let entries: Vec<_> = some.iter().flat_map(|(share, _)| &share.entries).collect();
-        let states = some.iter().flat_map(|(share, up_to)| {
-            state_columns(&share.state).into_iter().chain([Some(*up_to as i64)])
-        });
-        let states = states.map(Value::from).collect();
-        [
-            Step::new(SETTLE_ENTRIES, [json_text(&entries).into()]),
-            Step { text: states_text(some.len()), values: states },
-        ]
+        let states = some.iter().map(|(share, up_to)| (&*share.state, *up_to));
+        [Step::new(SETTLE_ENTRIES, [json_text(&entries).into()]), keep_states(states)]
     });
     let done = (!shares.is_empty()).then(|| Step::new(SETTLED, [(settled as i64).into()]));
     parts.chain(done)
+}
+
+/// Writes the states of up to `SETTLED_AT_ONCE` hosts, each settled up to an entry.
+pub(in crate::store) fn keep_states<'a>(
+    states: impl ExactSizeIterator<Item = (&'a HostState, u64)>,
+) -> Step {
+    let text = states_text(states.len());
+    let columns = states.flat_map(|(state, settled)| {
+        state_columns(state).into_iter().chain([Some(settled as i64)])
+    });
+    Step { text, values: columns.map(Value::from).collect() }
+}
+
+/// Notes entries that came behind a later one, if there are any: the number of their name, and their id.
+pub(in crate::store) fn note_out_of_order(entries: &[(i64, u64)]) -> Option<Step> {
+    Step::insert(INSERT_OUT_OF_ORDER, entries)
 }
 
 /// The text that writes so many rows of the history.
@@ -171,15 +190,6 @@ fn states_text(hosts: usize) -> &'static str {
 fn list(rows: usize, columns: usize) -> String {
     let row = format!("({})", vec!["?"; columns].join(","));
     vec![row; rows].join(",")
-}
-
-/// Subtrees as rows of a JSON text.
-pub(in crate::store) fn kept_json(kept: &[(Node, Hash)]) -> String {
-    json_text(&kept.iter().map(kept_row).collect::<Vec<_>>())
-}
-
-fn kept_row((node, hash): &(Node, Hash)) -> impl Serialize + use<> {
-    (node.level, node.n, hex(&hash.0))
 }
 
 fn key_row(key: &KeyRecord) -> impl Serialize + '_ {
