@@ -2,22 +2,22 @@
 //! would hold up every report behind it for tens of milliseconds.
 
 use super::Task;
-use crate::store::{Location, LogFolder, Trouble};
+use crate::store::{LONG, Location, LogFolder, Trouble};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Pages (4 KiB) of the log that are long enough: each page of the file is then written once for many
-/// changes of it, and reports wait for the disk less often.
-const LONG: u64 = 6144;
+/// Pages written between two looks at the log, about: if a reader kept the writer from beginning it anew,
+/// that is tried again before long.
+const STRETCH: u64 = LONG / 4;
 
 /// The task that folds the log back, and what it will find there.
 #[derive(Debug)]
 pub(super) struct Folding {
-    /// Pages that had been written when it was begun last, about.
-    begun_at: u64,
+    /// Pages that had been written when it last looked, about.
+    looked_at: u64,
     busy: bool,
     begin: mpsc::Sender<()>,
-    ended: mpsc::Receiver<Result<(), Trouble>>,
+    ended: mpsc::Receiver<Result<bool, Trouble>>,
     task: JoinHandle<()>,
 }
 
@@ -35,18 +35,18 @@ impl Folding {
             }
             folder.close().await;
         });
-        Self { begun_at: 0, busy: false, begin, ended, task }
+        Self { looked_at: 0, busy: false, begin, ended, task }
     }
 
     /// Notes how many pages have been written by now.
     pub fn note(&mut self, pages: u64) {
-        if pages >= self.begun_at + LONG && !self.busy && self.begin.try_send(()).is_ok() {
-            (self.begun_at, self.busy) = (pages, true);
+        if pages >= self.looked_at + STRETCH && !self.busy && self.begin.try_send(()).is_ok() {
+            (self.looked_at, self.busy) = (pages, true);
         }
     }
 
-    /// Waits for the end of what was begun.
-    pub async fn ended(&mut self) -> Result<(), Trouble> {
+    /// Waits for the end of what was begun; whether anything was folded back.
+    pub async fn ended(&mut self) -> Result<bool, Trouble> {
         match self.ended.recv().await {
             Some(outcome) => outcome,
             None => std::future::pending().await,
@@ -63,10 +63,11 @@ impl Folding {
 
 impl Task {
     /// The log is folded back but for what came meanwhile.
-    pub(super) async fn fold_rest(&mut self, outcome: Result<(), Trouble>) {
+    pub(super) async fn fold_rest(&mut self, outcome: Result<bool, Trouble>) {
         self.folding.busy = false;
         let folded = match outcome {
-            Ok(()) => self.writer.fold_rest().await.map_err(Trouble::from),
+            Ok(false) => return,
+            Ok(true) => self.writer.fold_rest().await.map_err(Trouble::from),
             Err(error) => Err(error),
         };
         if let Err(error) = folded {

@@ -19,6 +19,10 @@ use std::sync::Arc;
 /// Above this the log is more than the usual work makes of it: somebody reads, or has read.
 pub const LARGE_BYTES: u64 = 64 << 20;
 
+/// Pages (4 KiB) of the log that are long enough to fold it back. Longer, each page of the file would be
+/// written once for more changes of it, but the more is written at once, the longer commits wait for the
+/// disk; and what is written while somebody reads comes on top.
+pub const LONG: u64 = 1536;
 /// How often the log is gone through in one go: each time leaves what was written meanwhile.
 const PASSES: usize = 5;
 /// Pages that the writer may fold back itself: less than a millisecond.
@@ -53,8 +57,9 @@ impl LogFolder {
         Self { location: location.clone(), connection: None, file: None }
     }
 
-    /// Folds back what is in the log, but for a small rest, or for what a reader still wants.
-    pub async fn fold(&mut self) -> Result<(), Trouble> {
+    /// Folds back what is in the log if it is long, but for a small rest, or for what a reader still wants.
+    /// Answers whether it was long.
+    pub async fn fold(&mut self) -> Result<bool, Trouble> {
         let folded = self.try_fold().await;
         if folded.is_err() {
             self.connection = None;
@@ -64,27 +69,33 @@ impl LogFolder {
 
     /// Each time, the file is synced here: the sync that SQLite asks for when all is folded back, with the
     /// writer waiting, finds little left to do.
-    async fn try_fold(&mut self) -> Result<(), sqlx::Error> {
+    async fn try_fold(&mut self) -> Result<bool, sqlx::Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.location.open_writer().await?),
         };
+        let (mut pages, mut folded) = length(connection).await?;
+        if pages < LONG as i64 {
+            return Ok(false);
+        }
         let file = match &self.file {
             Some(file) => file,
             None => self.file.insert(ManuallyDrop::new(Arc::new(File::open(&self.location.path)?))),
         };
-        let mut before = i64::MAX;
         for _ in 0..PASSES {
+            let before = folded;
             sqlx::query(FOLD).execute(&mut *connection).await?;
-            sync(file).await?;
-            let row = sqlx::query(LOOK).fetch_one(&mut *connection).await?;
-            let rest = row.try_get::<i64, _>(1)? - row.try_get::<i64, _>(2)?;
-            if rest <= REST || rest >= before {
+            (_, folded) = length(connection).await?;
+            if folded == before {
                 break;
             }
-            before = rest;
+            sync(file).await?;
+            (pages, folded) = length(connection).await?;
+            if pages - folded <= REST {
+                break;
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Closes its connection.
@@ -93,6 +104,12 @@ impl LogFolder {
             let _ = connection.close().await;
         }
     }
+}
+
+/// Pages of the log, and how many of them are folded back.
+async fn length(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
+    let row = sqlx::query(LOOK).fetch_one(connection).await?;
+    Ok((row.try_get(1)?, row.try_get(2)?))
 }
 
 async fn sync(file: &Arc<File>) -> Result<(), sqlx::Error> {

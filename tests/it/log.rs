@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 /// Bytes that the log keeps at most when nobody reads. A commit would fold it back by itself above.
-const USUAL: u64 = 48 * MIB;
+const USUAL: u64 = 24 * MIB;
 
 /// Writes reports with much to say, some 900 kB of them; `n` counts on.
 fn write(server: &Process, n: &mut usize) {
