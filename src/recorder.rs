@@ -6,6 +6,7 @@
 mod acts;
 mod disk;
 mod folding;
+mod incoming;
 mod messages;
 mod pushes;
 mod settler;
@@ -18,11 +19,10 @@ pub use settler::QueueSettler;
 use crate::board::Board;
 use crate::domain::time::Timestamp;
 use crate::domain::tree::Frontier;
-use crate::store::{
-    Batch, CommitError, Dictionary, Location, REJECTIONS_KEPT, Rejection, Space, Trouble, Writer,
-};
+use crate::store::{Batch, CommitError, Dictionary, Location, Rejection, Space, Trouble, Writer};
 use disk::Disk;
 use folding::Folding;
+use incoming::{Incoming, Last, Results};
 use settler::Lag;
 use stage::Stage;
 use std::collections::HashSet;
@@ -35,8 +35,6 @@ use tokio::sync::{mpsc, oneshot};
 pub const QUEUE_MAX_REQUESTS: usize = 1024;
 /// Bytes of bodies that may wait.
 pub const QUEUE_MAX_BYTES: usize = 16 << 20;
-/// Reports after which a batch takes no further request.
-const BATCH_REPORTS: usize = 1000;
 /// How often the recorder looks whether another process (an import by hand) has written.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// How often a batch is folded anew because another process wrote in between.
@@ -238,108 +236,87 @@ impl Task {
 
     /// Takes what waits, writes it, answers. An act is a batch of its own, behind what came before it.
     async fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
-        let (mut records, mut rejections, mut listed, mut probes) =
-            (vec![], vec![], vec![], vec![]);
-        let mut reports = 0;
-        let (mut next, mut act, mut settle) = (Some(first), None, None);
-        while let Some(job) = next {
-            match job {
-                Job::Record(submission, answer) => {
-                    self.waiting_bytes.fetch_sub(submission.bytes, Ordering::Relaxed);
-                    reports += submission.reports.len();
-                    records.push((submission, answer));
-                }
-                Job::Reject(list, bytes, done) => {
-                    self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                    rejections.extend(list);
-                    // Older ones would be forgotten by the same transaction.
-                    let surplus = rejections.len().saturating_sub(REJECTIONS_KEPT as usize);
-                    rejections.drain(..surplus);
-                    listed.push(done);
-                }
-                Job::Probe(answer) => probes.push(answer),
-                Job::Act(wanted, answer) => {
-                    act = Some((wanted, answer));
-                    break;
-                }
-                Job::Settle(hosts, answer) => {
-                    settle = Some((hosts, answer));
-                    break;
-                }
-            }
-            next = if reports < BATCH_REPORTS { jobs.try_recv().ok() } else { None };
-        }
-        if !records.is_empty() || !rejections.is_empty() {
-            let (submissions, answers): (Vec<_>, Vec<_>) = records.into_iter().unzip();
-            let results = self.record(&submissions, rejections).await;
+        let mut incoming = Incoming::new(self.waiting_bytes.clone());
+        incoming.take(first);
+        incoming.take_waiting(jobs);
+        if incoming.is_to_be_written() {
+            let results = self.record(&mut incoming, jobs).await;
             self.writer.unlock();
-            for (answer, result) in answers.into_iter().zip(results) {
-                let _ = answer.send(result);
-            }
+            incoming.answer(results);
         }
-        drop(listed);
-        if !probes.is_empty() {
+        if !incoming.probes.is_empty() {
             let ok = self.probe().await;
-            for probe in probes {
+            for probe in incoming.probes {
                 let _ = probe.send(ok);
             }
         }
-        if let Some((act, answer)) = act {
-            let receipt = self.act(&act).await;
-            self.writer.unlock();
-            let _ = answer.send(receipt);
-        }
-        if let Some((hosts, answer)) = settle {
-            let _ = answer.send(self.settle(hosts).await);
+        match incoming.last {
+            Some(Last::Act(act, answer)) => {
+                let receipt = self.act(&act).await;
+                self.writer.unlock();
+                let _ = answer.send(receipt);
+            }
+            Some(Last::Settle(hosts, answer)) => {
+                let _ = answer.send(self.settle(hosts).await);
+            }
+            None => {}
         }
     }
 
     /// Folds and commits; one result for each submission.
-    async fn record(
-        &mut self,
-        submissions: &[Submission],
-        rejections: Vec<Rejection>,
-    ) -> Vec<Result<Vec<Receipt>, RecordError>> {
-        let all = |error: RecordError| submissions.iter().map(|_| Err(error.clone())).collect();
+    async fn record(&mut self, incoming: &mut Incoming, jobs: &mut mpsc::Receiver<Job>) -> Results {
         // Submissions that met something damaged: the others need not suffer.
         let mut damaged = HashSet::new();
-        let reports = submissions.iter().map(|submission| submission.reports.len()).sum();
         let mut moved = 0;
         while moved < MOVED_RETRIES {
             if let Err(error) = self.catch_up(moved > 0).await {
-                return all(self.note(&error, RecordError::NotStored));
+                return incoming.all(&self.note(&error, RecordError::NotStored));
             }
-            let received_at = self.now();
-            let mut stage = Stage::new(self, received_at, reports);
-            let results = match stage.take_all(submissions, &damaged).await {
-                Ok(results) => results,
+            let (batch, results) = match self.fold(incoming, jobs, &damaged).await {
+                Ok(folded) => folded,
                 Err((at, error)) if error.is_damage() => {
                     tracing::error!(%error, "a report meets something damaged; see `verify`");
                     damaged.insert(at);
                     continue;
                 }
-                Err((_, error)) => return all(self.note(&error, RecordError::NotStored)),
+                Err((_, error)) => {
+                    return incoming.all(&self.note(&error, RecordError::NotStored));
+                }
             };
-            let mut batch: Batch = stage.into_batch();
-            batch.rejections.clone_from(&rejections);
             if batch.is_empty() {
                 return results;
             }
-            match self.commit(batch, received_at).await {
+            match self.commit(batch).await {
                 Ok(()) => return results,
-                Err(Some(error)) => return all(error),
+                Err(Some(error)) => return incoming.all(&error),
                 Err(None) => moved += 1,
             }
         }
-        all(RecordError::NotStored)
+        incoming.all(&RecordError::NotStored)
+    }
+
+    /// Folds what has come, and what comes meanwhile: a commit takes hardly longer for it.
+    async fn fold(
+        &mut self,
+        incoming: &mut Incoming,
+        jobs: &mut mpsc::Receiver<Job>,
+        damaged: &HashSet<usize>,
+    ) -> Result<(Batch, Results), (usize, Trouble)> {
+        let mut stage = Stage::new(self, incoming.reports);
+        let mut results = Results::with_capacity(incoming.submissions.len());
+        loop {
+            stage.take_rest(&incoming.submissions, damaged, &mut results).await?;
+            if !incoming.take_waiting(jobs) {
+                break;
+            }
+        }
+        let mut batch = stage.into_batch();
+        batch.rejections.clone_from(&incoming.rejections);
+        Ok((batch, results))
     }
 
     /// Commits a batch and puts it up. `Err(None)`: another process has written meanwhile.
-    async fn commit(
-        &mut self,
-        mut batch: Batch,
-        received_at: Timestamp,
-    ) -> Result<(), Option<RecordError>> {
+    async fn commit(&mut self, mut batch: Batch) -> Result<(), Option<RecordError>> {
         batch.grow(&self.tree);
         match self.writer.commit(&batch).await {
             Ok(refolded) => {
@@ -352,9 +329,9 @@ impl Task {
                     self.tree = growth.tree;
                 }
                 let runs = if batch.groupings.is_empty() { None } else { self.last_runs().await };
-                if !batch.entries.is_empty() {
+                if let Some(newest) = batch.entries.last() {
+                    self.last_received = newest.entry.received_at;
                     batch.put_in(refolded);
-                    self.last_received = received_at;
                     self.last_host_id += batch.new_hosts.len() as i64;
                 }
                 if !batch.entries.is_empty() || runs.is_some() {

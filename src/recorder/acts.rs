@@ -93,8 +93,8 @@ impl Task {
             }
             let plan = self.plan(act)?;
             let (entry, renames) = (&plan.entries[0].entry, plan.renaming.is_some());
-            let (id, hash, received_at) = (entry.id, self.hash_of(entry), entry.received_at);
-            match self.commit(plan, received_at).await {
+            let (id, hash) = (entry.id, self.hash_of(entry));
+            match self.commit(plan).await {
                 Ok(()) => {}
                 Err(Some(error)) => return Err(error.into()),
                 Err(None) => continue,

@@ -1,5 +1,6 @@
 //! A batch being folded in memory, before anything is written.
 
+use super::incoming::Results;
 use super::{AHEAD_TOLERANCE, Receipt, RecordError, Submission, Task};
 use crate::domain::course::{Change, Step};
 use crate::domain::line::Entry;
@@ -22,6 +23,7 @@ const KEY_LIFETIME: i64 = 7 * 24 * 3600 * SECOND;
 /// The hosts a batch touches, and what it will write.
 pub(super) struct Stage<'t> {
     pub(super) task: &'t mut Task,
+    /// When the submissions came that are folded just now.
     pub(super) received_at: Timestamp,
     states: HashMap<HostKey, Arc<HostState>>,
     new_hosts: Vec<(i64, HostKey)>,
@@ -39,10 +41,10 @@ pub(super) struct Stage<'t> {
 
 impl<'t> Stage<'t> {
     /// For about so many reports.
-    pub fn new(task: &'t mut Task, received_at: Timestamp, reports: usize) -> Self {
+    pub fn new(task: &'t mut Task, reports: usize) -> Self {
         Self {
+            received_at: task.now(),
             task,
-            received_at,
             states: HashMap::with_capacity(reports),
             new_hosts: Vec::new(),
             entries: Vec::with_capacity(reports),
@@ -55,22 +57,23 @@ impl<'t> Stage<'t> {
         }
     }
 
-    /// Folds every submission but those in `damaged`; a refused one leaves no trace. An error names
-    /// the submission that met it.
-    pub async fn take_all(
+    /// Folds every submission that has no result yet, but for those in `damaged`; a refused one leaves no
+    /// trace. An error names the submission that met it.
+    pub async fn take_rest(
         &mut self,
         submissions: &[Submission],
         damaged: &HashSet<usize>,
-    ) -> Result<Vec<Result<Vec<Receipt>, RecordError>>, (usize, Trouble)> {
-        let mut results = Vec::with_capacity(submissions.len());
-        for (at, submission) in submissions.iter().enumerate() {
+        results: &mut Results,
+    ) -> Result<(), (usize, Trouble)> {
+        self.received_at = self.task.now().max(self.received_at);
+        for (at, submission) in submissions.iter().enumerate().skip(results.len()) {
             if damaged.contains(&at) {
                 results.push(Err(RecordError::NotStored));
             } else {
                 results.push(self.take(submission).await.map_err(|error| (at, error))?);
             }
         }
-        Ok(results)
+        Ok(())
     }
 
     pub fn into_batch(self) -> Batch {

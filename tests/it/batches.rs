@@ -2,7 +2,7 @@
 //! tell; and if what they stand on does not go through, they do not either.
 
 use crate::courses::verdict;
-use crate::harness::{Answer, Client, Server, check, pipeline_report};
+use crate::harness::{Answer, Client, FrozenClock, Server, check, pipeline_report};
 use crate::process::while_open;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -99,6 +99,47 @@ fn nobody_can_tell(requests: &[Request]) {
 
 fn at(minute: u32) -> String {
     format!("2026-04-26T11:{minute:02}:00Z")
+}
+
+/// Requests that come while the first is folded, with a slow clock that goes on, or back, whenever the
+/// recorder looks at it.
+fn taken_along(step: i64) -> Vec<String> {
+    let tick = move |clock: &FrozenClock| {
+        if std::thread::current().name() == Some("recorder") {
+            std::thread::sleep(Duration::from_millis(100));
+            clock.advance(step);
+        }
+    };
+    let server = Server::ticking(&[], None, tick);
+    let address = server.address;
+    let send = |n: u64| {
+        let report = pipeline_report("g", &format!("h{n}"), "2026-04-26T10:00:00Z");
+        std::thread::sleep(Duration::from_millis(20 * n));
+        assert_eq!(Client::new(address).post("/status/pipeline", &report).status, 200);
+    };
+    std::thread::scope(|scope| {
+        for n in 0..12 {
+            scope.spawn(move || send(n));
+        }
+    });
+    let verdict = verdict(&server);
+    assert!(verdict.differences.is_empty(), "{:?}", verdict.differences);
+    let lines = server.lines();
+    assert_eq!(lines.len(), 12);
+    lines.iter().map(|line| line["received_at"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_comes_while_others_are_folded_has_its_own_time() {
+    let times = taken_along(1);
+    assert!(times.is_sorted(), "{times:?}");
+    assert!(times.first() < times.last(), "{times:?}");
+}
+
+#[test]
+fn a_clock_that_goes_back_meanwhile_is_not_believed() {
+    let times = taken_along(-1);
+    assert!(times.is_sorted(), "{times:?}");
 }
 
 #[test]

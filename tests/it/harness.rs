@@ -56,15 +56,26 @@ impl Server {
 
     /// Starts on a disk with so many free bytes; `u64::MAX`: nobody knows.
     pub fn on_disk(arguments: &[&str], free: Option<Arc<AtomicU64>>) -> Self {
+        Self::ticking(arguments, free, |_| {})
+    }
+
+    /// Starts with a clock that does this before it is read.
+    pub fn ticking(
+        arguments: &[&str],
+        free: Option<Arc<AtomicU64>>,
+        tick: impl Fn(&FrozenClock) + Send + Sync + 'static,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let clock = FrozenClock(Arc::new(AtomicI64::new(Timestamp::parse(NOW).unwrap().0)));
         let url = format!("sqlite://{}", folder.path().join("history.db").display());
         let args = serve_args(&url, arguments);
-        let ticking = clock.0.clone();
-        let clock_now: gitops_status_server::recorder::Clock =
-            Arc::new(move || Timestamp(ticking.load(Ordering::SeqCst)));
+        let ticking = clock.clone();
+        let clock_now: gitops_status_server::recorder::Clock = Arc::new(move || {
+            tick(&ticking);
+            ticking.now()
+        });
         let free_bytes = free.map(|free| -> gitops_status_server::store::FreeBytes {
             Arc::new(move || Some(free.load(Ordering::SeqCst)).filter(|free| *free < u64::MAX))
         });
