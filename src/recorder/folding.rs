@@ -2,13 +2,9 @@
 //! would hold up every report behind it for tens of milliseconds.
 
 use super::Task;
-use crate::store::{LONG, Location, LogFolder, Trouble};
+use crate::store::{LOG_STRETCH, Location, LogFolder, Trouble};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-
-/// Pages written between two looks at the log, about: if a reader kept the writer from beginning it anew,
-/// that is tried again before long.
-const STRETCH: u64 = LONG / 4;
 
 /// The task that folds the log back, and what it will find there.
 #[derive(Debug)]
@@ -40,7 +36,7 @@ impl Folding {
 
     /// Notes how many pages have been written by now.
     pub fn note(&mut self, pages: u64) {
-        if pages >= self.looked_at + STRETCH && !self.busy && self.begin.try_send(()).is_ok() {
+        if pages >= self.looked_at + LOG_STRETCH && !self.busy && self.begin.try_send(()).is_ok() {
             (self.looked_at, self.busy) = (pages, true);
         }
     }

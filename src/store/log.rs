@@ -22,7 +22,10 @@ pub const LARGE_BYTES: u64 = 64 << 20;
 /// Pages (4 KiB) of the log that are long enough to fold it back. Longer, each page of the file would be
 /// written once for more changes of it, but the more is written at once, the longer commits wait for the
 /// disk; and what is written while somebody reads comes on top.
-pub const LONG: u64 = 1536;
+const LONG: u64 = 1536;
+/// Pages written between two looks at the log, about: if a reader kept the writer from beginning it anew,
+/// that is tried again before long.
+pub const LOG_STRETCH: u64 = LONG / 4;
 /// How often the log is gone through in one go: each time leaves what was written meanwhile.
 const PASSES: usize = 5;
 /// Pages that the writer may fold back itself: less than a millisecond.
@@ -74,7 +77,7 @@ impl LogFolder {
             Some(connection) => connection,
             none => none.insert(self.location.open_writer().await?),
         };
-        let (mut pages, mut folded) = length(connection).await?;
+        let (mut pages, mut folded) = length(connection, LOOK).await?;
         if pages < LONG as i64 {
             return Ok(false);
         }
@@ -84,13 +87,12 @@ impl LogFolder {
         };
         for _ in 0..PASSES {
             let before = folded;
-            sqlx::query(FOLD).execute(&mut *connection).await?;
-            (_, folded) = length(connection).await?;
+            (_, folded) = length(connection, FOLD).await?;
             if folded == before {
                 break;
             }
             sync(file).await?;
-            (pages, folded) = length(connection).await?;
+            (pages, folded) = length(connection, LOOK).await?;
             if pages - folded <= REST {
                 break;
             }
@@ -106,9 +108,12 @@ impl LogFolder {
     }
 }
 
-/// Pages of the log, and how many of them are folded back.
-async fn length(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
-    let row = sqlx::query(LOOK).fetch_one(connection).await?;
+/// Pages of the log, and how many of them are folded back, after a look at it or after folding.
+async fn length(
+    connection: &mut SqliteConnection,
+    checkpoint: &'static str,
+) -> Result<(i64, i64), sqlx::Error> {
+    let row = sqlx::query(checkpoint).fetch_one(connection).await?;
     Ok((row.try_get(1)?, row.try_get(2)?))
 }
 

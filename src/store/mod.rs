@@ -33,7 +33,7 @@ pub use courses::Names;
 pub use dictionary::Dictionary;
 pub use history::{Filters, Hosts, Order, Page, PageRequest, Window};
 pub use lock::{Hold, Role};
-pub use log::{LARGE_BYTES, LONG, LogFolder};
+pub use log::{LARGE_BYTES, LOG_STRETCH, LogFolder};
 pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
 pub use opening::{check_only, create_or_check};
 pub use place::{
