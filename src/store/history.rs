@@ -4,7 +4,10 @@
 //! depth. For some of many hosts the walk goes window by window: one index seek per host and
 //! window, and windows are sized by how often these hosts report.
 
+mod texts;
 mod windows;
+
+pub(super) use texts::BY_HOST;
 
 use super::readers::{ReadError, Readers};
 use super::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
@@ -13,6 +16,7 @@ use crate::domain::state::Place;
 use crate::domain::time::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
+use texts::page_sql;
 
 /// Which hosts a page is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,108 +126,6 @@ const FIRST_STEP: usize = 4;
 /// Where a walk by time begins: behind everything, or before it.
 const END: Place = Place { time: Timestamp(i64::MAX), id: i64::MAX as u64 };
 const BEGINNING: Place = Place { time: Timestamp(i64::MIN), id: 0 };
-
-// The parts of a page's text. Parameters: $1 JSON of the filters, $2 host(s), $3/$4 the place to go
-// on from, $5/$6 bounds in time, $7/$8 bounds in id, $9 limit. The place is among the bounds already
-// (SQLite enters an index by one lower and one upper bound, and must not enter at the window's edge
-// and walk to the place); what is left to tell apart are rows of the very same time.
-// `k` is the table that is walked: the history itself, or the index of its hosts.
-const BOUNDS: &str = "k.time BETWEEN $5 AND $6 AND k.seq BETWEEN $7 AND $8";
-/// The same for walks by id; `+` keeps SQLite from entering an index of time and sorting.
-const BOUNDS_BY_ID: &str = "+k.time BETWEEN $5 AND $6 AND k.seq BETWEEN $7 AND $8";
-/// By id, of hosts with few entries: `+` keeps SQLite from walking by all others.
-const BOUNDS_OF_FEW: &str = "+k.time BETWEEN $5 AND $6 AND +k.seq BETWEEN $7 AND $8";
-const BEFORE_PLACE: &str = "(k.time < $3 OR k.seq < $4)";
-const BEHIND_PLACE: &str = "(k.time > $3 OR k.seq > $4)";
-const DOWN: &str = "ORDER BY k.time DESC, k.seq DESC LIMIT $9";
-const UP: &str = "ORDER BY k.time, k.seq LIMIT $9";
-/// The history walked by itself.
-const ALONE: &str = "drift_history h";
-/// The history by way of the index of its hosts.
-pub(super) const BY_HOST: &str = "host_entry e CROSS JOIN drift_history h ON h.seq = e.seq";
-const BY_SOURCE: &str = "h.source IN (SELECT value FROM json_each($1, '$.source'))";
-const BY_KIND: &str = "h.kind IN (SELECT value FROM json_each($1, '$.kind'))";
-const BY_RUN: &str = "h.run_id IN (SELECT r.id FROM json_each($1, '$.run_id') w \
-     JOIN run r ON r.run_id = w.value)";
-/// One of four: looked up row by row, it is soon found; by the dictionary all of that would be read.
-const BY_STATUS: &str = "(SELECT c.status FROM content c WHERE c.id = h.content_id) \
-     IN (SELECT value FROM json_each($1, '$.status'))";
-const BY_CONTENT: &str = "h.content_id IN (SELECT c.id FROM content c WHERE \
-     ($1->'commit_sha' = '[]' OR c.commit_sha IN (SELECT value FROM json_each($1, '$.commit_sha'))) AND \
-     ($1->'branch' = '[]' OR c.branch IN (SELECT value FROM json_each($1, '$.branch'))) AND \
-     ($1->'updated_by' = '[]' OR c.updated_by IN (SELECT value FROM json_each($1, '$.updated_by'))) AND \
-     ($1->'file' = '[]' OR EXISTS (SELECT 1 FROM json_each(c.changed_files) f, json_each($1, '$.file') w \
-        WHERE CASE f.type WHEN 'object' THEN f.value->>'path' ELSE f.value END = w.value \
-        OR (substr(w.value, -1) = '*' AND substr(CASE f.type WHEN 'object' THEN f.value->>'path' \
-            ELSE f.value END, 1, length(w.value) - 1) = substr(w.value, 1, length(w.value) - 1)))))";
-const CHANGES: &str = "h.transition <> 0";
-impl PageRequest {
-    /// Whether the walk enters the index of hosts; changes have one of their own.
-    fn walks_by_host(&self) -> bool {
-        self.hosts != Hosts::All && !self.filters.changes_only && (self.few || !self.order.by_id())
-    }
-}
-
-/// The text of a page: one packed text built inside SQLite.
-fn page_sql(request: &PageRequest) -> String {
-    let by_id = request.order.by_id();
-    let few = request.few && request.hosts != Hosts::All;
-    let by_host = request.walks_by_host();
-    let mut conditions = vec![match (by_id, few) {
-        (false, _) => BOUNDS,
-        (true, false) => BOUNDS_BY_ID,
-        (true, true) => BOUNDS_OF_FEW,
-    }];
-    let source = if by_host { BY_HOST } else { ALONE };
-    let mut from = source.to_owned();
-    match request.hosts {
-        Hosts::All => {}
-        Hosts::One(_) if by_id && !few => conditions.push("+k.host_id = $2"),
-        Hosts::One(_) => conditions.push("k.host_id = $2"),
-        Hosts::Some(_) if by_id && !few => {
-            conditions.push("+k.host_id IN (SELECT value FROM json_each($2))");
-        }
-        Hosts::Some(_) if by_id => {
-            conditions.push("k.host_id IN (SELECT value FROM json_each($2))");
-        }
-        Hosts::Some(_) => {
-            conditions.push("k.host_id = g.value");
-            from = format!("json_each($2) g CROSS JOIN {source}");
-        }
-    }
-    let filters = &request.filters;
-    for (active, condition) in [
-        (!filters.source.is_empty(), BY_SOURCE),
-        (!filters.kind.is_empty(), BY_KIND),
-        (!filters.run_id.is_empty(), BY_RUN),
-        (!filters.status.is_empty(), BY_STATUS),
-        (filters.on_content(), BY_CONTENT),
-        (filters.changes_only, CHANGES),
-    ] {
-        if active {
-            conditions.push(condition);
-        }
-    }
-    let order = match request.order {
-        Order::NewestFirst => {
-            conditions.push(BEFORE_PLACE);
-            DOWN
-        }
-        Order::OldestFirst => {
-            conditions.push(BEHIND_PLACE);
-            UP
-        }
-        Order::ById if few => "ORDER BY +k.seq LIMIT $9",
-        Order::ById => "ORDER BY k.seq LIMIT $9",
-        Order::ByIdDescending if few => "ORDER BY +k.seq DESC LIMIT $9",
-        Order::ByIdDescending => "ORDER BY k.seq DESC LIMIT $9",
-    };
-    let walk = format!("WHERE {} {order}", conditions.join(" AND "));
-    let walk = walk.replace("k.", if by_host { "e." } else { "h." });
-    format!(
-        "SELECT group_concat(row, ';') FROM (SELECT {PACKED_COLUMNS} AS row FROM {from} {walk})"
-    )
-}
 
 impl Readers {
     /// One page of entries in the order asked for, at most `bytes` of them (about; at least one
@@ -351,7 +253,7 @@ async fn page(
         Order::ById => low_id = low_id.max(as_sql_id(after.id.saturating_add(1))),
         Order::ByIdDescending => high_id = high_id.min(as_sql_id(after.id).saturating_sub(1)),
     }
-    // The text is put together from this file's constants.
+    // The text is put together from constants.
     let query = sqlx::query(AssertSqlSafe(page_sql(request))).bind(filters.to_string());
     let query = match &request.hosts {
         Hosts::All => query.bind(None::<i64>),

@@ -35,9 +35,11 @@ const ALIASES: &str = "SELECT h.host_id, o.id FROM drift_history h INDEXED BY hi
 const CLEAR: &str = "
 DELETE FROM current_state; DELETE FROM segment; DELETE FROM episode_files; DELETE FROM episode;
 DELETE FROM file_set; DELETE FROM host_alias; DELETE FROM out_of_order; DELETE FROM host_entry;
-INSERT INTO host_entry SELECT host_id, time, seq FROM drift_history ORDER BY host_id, time, seq;";
+INSERT INTO host_entry SELECT host_id, time, seq FROM drift_history ORDER BY host_id, time, seq;
+DELETE FROM time_entry;
+INSERT INTO time_entry SELECT time, seq FROM drift_history;";
 const INSERT_ALIAS: &str = "INSERT INTO host_alias (host_id, root_id) VALUES ($1, $2)";
-const DONE: &str = "UPDATE head SET projected = $1, settled = size";
+const DONE: &str = "UPDATE head SET projected = $1, settled = size, timed = size";
 
 /// A host's whole history, folded.
 #[derive(Debug)]

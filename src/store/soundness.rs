@@ -15,11 +15,17 @@ const TABLES: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' \
 const INDEXES: &str = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' \
      AND tbl_name = 'drift_history' ORDER BY name";
 
-/// Whether a row of the history is settled.
+/// Whether a row of the history is in the index of times,
+const TIMED: &str = "seq <= (SELECT timed FROM head)";
+/// and whether it is settled, and thereby in the index of hosts.
 const SETTLED: &str = "seq <= (SELECT settled FROM head) OR seq <= coalesce(\
      (SELECT t.settled_seq FROM current_state t WHERE t.host_id = coalesce(\
      (SELECT a.root_id FROM host_alias a WHERE a.host_id = drift_history.host_id), \
      drift_history.host_id)), 0)";
+
+/// Indexes that are tables of their own: what they hold beside `seq`, and of which rows.
+const TABLES_OF_ENTRIES: [(&str, &str, &str); 2] =
+    [("host_entry", "host_id, time", SETTLED), ("time_entry", "time", TIMED)];
 
 /// What is not sound about the file; empty if it is.
 pub async fn check_file(location: &Location) -> Result<Vec<String>, Trouble> {
@@ -59,11 +65,13 @@ async fn ask(connection: &mut SqliteConnection, pragma: &str) -> Result<Vec<Stri
 async fn compare_indexes(location: &Location) -> Result<Vec<String>, sqlx::Error> {
     let mut connection = location.open_reader().await?;
     let mut snapshot = connection.begin().await?;
-    // The index of hosts is a table of its own, and has what is settled.
-    let (mut names, columns) = (vec!["host_entry".to_owned()], "host_id, time");
-    let by_host = format!("SELECT {} FROM host_entry", sums(columns, ""));
-    let mut said = texts(&mut snapshot, &by_host).await?;
-    let mut wanted = vec![sums(columns, &format!("FILTER (WHERE {SETTLED})"))];
+    let (mut names, mut said, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    for (table, columns, has) in TABLES_OF_ENTRIES {
+        let sums_of_all = format!("SELECT {} FROM {table}", sums(columns, ""));
+        said.extend(texts(&mut snapshot, &sums_of_all).await?);
+        wanted.push(sums(columns, &format!("FILTER (WHERE {has})")));
+        names.push(table.to_owned());
+    }
     for row in sqlx::query(INDEXES).fetch_all(&mut *snapshot).await? {
         let (name, sql): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let Some((columns, condition)) = parts(&sql) else { continue };

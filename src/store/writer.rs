@@ -63,6 +63,8 @@ pub struct Writer {
     size: u64,
     /// See `head.settlings`.
     settlings: i64,
+    /// See `head.timed`.
+    timed: u64,
     /// See [`Writer::pages_written`].
     pages: u64,
     unsettled: Unsettled,
@@ -138,6 +140,7 @@ impl Writer {
             dictionary,
             size: 0,
             settlings: 0,
+            timed: 0,
             pages: 0,
             unsettled: Unsettled::default(),
             pace: Pace::default(),
@@ -198,13 +201,13 @@ impl Writer {
         self.pages
     }
 
-    /// Notes what a commit writes to the log, about: the head, and the ends of the history and of its
-    /// index; what is `new` to the dictionaries; for each host settled the ends of its index and its state;
+    /// Notes what a commit writes to the log, about: the head, and the ends of the history and now and then of
+    /// its index; what is `new` to the dictionaries; for each host settled the ends of its index and its state;
     /// for each key its place in two indexes.
     fn note_pages(&mut self, rows: usize, new: usize, hosts: usize, keys: usize) {
         const ROWS_OF_A_PAGE: usize = 64;
         const PAGE_BYTES: usize = 4096;
-        let pages = 4 + rows / ROWS_OF_A_PAGE + new / PAGE_BYTES + 2 * (hosts + keys);
+        let pages = 3 + rows / ROWS_OF_A_PAGE + new / PAGE_BYTES + 2 * (hosts + keys);
         self.pages += pages as u64;
     }
 

@@ -2,7 +2,7 @@
 
 use crate::harness::Client;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -62,6 +62,21 @@ pub fn sql(path: &Path, statements: &str) {
         sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     });
+}
+
+/// Runs a query and puts its rows, integers all, together as text.
+pub fn rows(path: &Path, sql: &'static str) -> Vec<String> {
+    actix_web::rt::System::new().block_on(async {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let mut connection = options.connect().await.unwrap();
+        let found = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let text = |row: &sqlx::sqlite::SqliteRow| {
+            let column = |at| row.get::<Option<i64>, _>(at).map_or("-".into(), |n| n.to_string());
+            (0..row.len()).map(column).collect::<Vec<String>>().join(" ")
+        };
+        found.iter().map(text).collect()
+    })
 }
 
 /// What a connection of another program's, opened now, does to a database until `work` is done.

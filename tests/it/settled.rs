@@ -1,8 +1,7 @@
 //! What is kept by host follows the history a little behind, and nobody notices.
 
-use crate::process::{Process, command, database, run_with, url, while_open};
+use crate::process::{Process, command, database, rows, run_with, url, while_open};
 use serde_json::{Value, json};
-use sqlx::{ConnectOptions, Connection, Row};
 use std::path::Path;
 
 /// Reports of a few hosts: drifts, silences, deployments, files, retries, late ones, and acts.
@@ -42,21 +41,6 @@ fn play(server: &Process, mut after_each: impl FnMut(&Process)) {
     post("/hosts/g/c/retire", json!({"reason":"gone"}));
     post("/status/cron", check("b", "out_of_sync", &["/z", "/zz"], "2026-04-03T02:00:00Z"));
     post("/status/pipeline", deploy("a", "c2", "2026-04-03T03:00:00Z"));
-}
-
-/// Runs a query and puts its rows, integers all, together as text.
-fn rows(path: &Path, sql: &'static str) -> Vec<String> {
-    actix_web::rt::System::new().block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).read_only(true);
-        let mut connection = options.connect().await.unwrap();
-        let found = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        let text = |row: &sqlx::sqlite::SqliteRow| {
-            let column = |at| row.get::<Option<i64>, _>(at).map_or("-".into(), |n| n.to_string());
-            (0..row.len()).map(column).collect::<Vec<String>>().join(" ")
-        };
-        found.iter().map(text).collect()
-    })
 }
 
 /// Everything that is kept by host; retirements and renamings bear the time at which they were made.

@@ -47,13 +47,15 @@ async fn every_shape_of_a_page_walks_the_right_index() {
                     limit: 100,
                 };
                 let plan = plan(&mut connection, &request).await;
-                let changes = if filters.changes_only { "changes_" } else { "" };
                 let entered = match (order.by_id(), few, &request.hosts) {
                     (true, false, _) | (true, _, Hosts::All) => {
                         "SEARCH h USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)".to_owned()
                     }
+                    (_, _, Hosts::All) if filters.changes_only => {
+                        "SEARCH h USING INDEX history_changes_by_time (time>? AND time<?)".to_owned()
+                    }
                     (_, _, Hosts::All) => {
-                        format!("SEARCH h USING INDEX history_{changes}by_time (time>? AND time<?)")
+                        "SEARCH e USING PRIMARY KEY (time>? AND time<?)".to_owned()
                     }
                     (true, true, _) if filters.changes_only => {
                         "SEARCH h USING INDEX history_changes_by_host (host_id=?".to_owned()
@@ -67,7 +69,11 @@ async fn every_shape_of_a_page_walks_the_right_index() {
                     }
                 };
                 assert!(plan.contains(&entered), "{request:?}: {plan}");
-                let sorts = plan.contains("USE TEMP B-TREE FOR ORDER BY");
+                // What the index of times does not have yet is sorted, the index is not.
+                let (walked, rest) = plan.split_once("RIGHT; ").unwrap_or((&plan, ""));
+                let rest_by_id = "SEARCH h USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+                assert!(rest.is_empty() || rest.starts_with(rest_by_id), "{request:?}: {plan}");
+                let sorts = walked.contains("USE TEMP B-TREE FOR ORDER BY");
                 // Rows of several hosts come host by host: a window's are sorted.
                 let may = matches!(request.hosts, Hosts::Some(_)) || (order.by_id() && few);
                 assert!(!sorts || may, "{request:?}: {plan}");

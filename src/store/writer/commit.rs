@@ -10,8 +10,8 @@ use super::direct::Direct;
 use super::rename::rename;
 use super::settle::Settling;
 use super::steps::{
-    BEGIN, COMMIT, INSERT_CONTENTS, INSERT_HOSTS, INSERT_RUNS, INSERT_SENDERS, Step, Value, grow,
-    insert_rows, json_text, note_out_of_order, put_aside, settle,
+    BEGIN, COMMIT, INSERT_CONTENTS, INSERT_HOSTS, INSERT_RUNS, INSERT_SENDERS, Step, Value,
+    enter_times, grow, insert_rows, json_text, note_out_of_order, put_aside, settle,
 };
 use crate::domain::line::{hex, unhex};
 use crate::domain::report::{Run, Sender, Source};
@@ -32,6 +32,10 @@ SELECT 1, s.reported_by, s.remote_address, s.id FROM json_each($2) w JOIN sender
 UNION ALL
 SELECT 2, r.run_id, r.run_url, r.id FROM json_each($3) w JOIN run r
     ON r.run_id IS w.value->>0 AND r.run_url IS w.value->>1";
+
+/// Entries that are taken into the index of times at once. A commit that finds fewer leaves them: who reads
+/// by time looks at them as well, by id.
+const RUN: u64 = 256;
 
 /// What is settled along with a batch.
 struct SettledWith {
@@ -58,6 +62,7 @@ impl Writer {
         if result.is_ok() {
             self.locked = false;
             self.size += batch.entries.len() as u64;
+            self.timed = self.timed_with(self.size);
             let renamed = i64::from(batch.renaming.is_some());
             self.settlings += i64::from(!settling.shares.is_empty()) + renamed;
             self.unsettled.forget(settling.shares.iter().map(|(share, _)| share.state.host_id));
@@ -89,6 +94,10 @@ impl Writer {
         self.note_pages(rows.len(), new, settling.shares.len(), batch.keys.len());
         steps.extend(insert_rows(&rows));
         steps.extend(batch.growth.iter().flat_map(grow));
+        let timed = self.timed_with(self.size + rows.len() as u64);
+        if timed > self.timed {
+            steps.extend(enter_times(self.timed, timed));
+        }
         steps.extend(put_aside(batch));
         steps.extend(settle(&settling.shares, settling.settled));
         if batch.is_plain() && settling.is_plain() && !self.locked {
@@ -106,6 +115,11 @@ impl Writer {
         let refolded = done.map_err(not_stored)?;
         commit(connection).await?;
         Ok(refolded)
+    }
+
+    /// Up to where the index of times goes in a history of `size` entries.
+    fn timed_with(&self, size: u64) -> u64 {
+        if size >= self.timed + RUN { size } else { self.timed }
     }
 
     /// Writes what needs something looked up: changes of courses, a renaming, groupings of pushes, hosts

@@ -41,7 +41,8 @@ pub struct Loaded {
 const HEAD: &str = "SELECT origin, size,
     (SELECT received_at FROM drift_history WHERE seq = size),
     (SELECT max(id) FROM host), (SELECT max(id) FROM content),
-    (SELECT max(id) FROM sender), (SELECT max(id) FROM run), tree_size, frontier, settlings FROM head";
+    (SELECT max(id) FROM sender), (SELECT max(id) FROM run), tree_size, frontier, settlings, timed
+    FROM head";
 const FORMER_NAMES: &str = "SELECT a.host_id, a.root_id, o.server_group, o.host \
      FROM host_alias a JOIN host o ON o.id = a.host_id ORDER BY a.host_id";
 const STATES: &str = "
@@ -94,6 +95,7 @@ impl Writer {
         let number = |column| head.try_get::<Option<i64>, _>(column).map(|n| n.unwrap_or(0));
         self.size = head.try_get::<i64, _>(1)? as u64;
         self.settlings = head.try_get(9)?;
+        self.timed = head.try_get::<i64, _>(10)? as u64;
         self.unsettled = states.unsettled;
         self.contents = Numbers::new(number(4)?);
         self.senders = Numbers::new(number(5)?);

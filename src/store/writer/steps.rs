@@ -50,6 +50,9 @@ const GROW: &str = "UPDATE head SET size = ?, tree_size = ?, frontier = ?";
 // undo one statement.
 const INSERT_HISTORY: &str = "INSERT OR ROLLBACK INTO drift_history (seq, host_id, received_at, lag, \
      ahead, content_id, sender_id, run_id, marks, hash8) VALUES ";
+const ENTER_TIMES: &str = "INSERT OR ROLLBACK INTO time_entry (time, seq) \
+     SELECT time, seq FROM drift_history WHERE seq > ? AND seq <= ?";
+const TIMED: &str = "UPDATE head SET timed = ?";
 const SETTLE_ENTRIES: &str = "INSERT OR ROLLBACK INTO host_entry (host_id, time, seq) \
      SELECT h.host_id, h.time, h.seq FROM json_each(?) g CROSS JOIN drift_history h ON h.seq = g.value";
 const SETTLE_STATES: &str = "INSERT OR REPLACE INTO current_state VALUES ";
@@ -125,6 +128,15 @@ pub(super) fn grow(Growth { tree, kept }: &Growth) -> impl Iterator<Item = Step>
 pub(in crate::store) fn keep_subtrees(kept: &[(Node, Hash)]) -> Option<Step> {
     let row = |(node, hash): &(Node, Hash)| (node.level, node.n, hex(&hash.0));
     Step::insert(INSERT_SUBTREES, &kept.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Takes the entries behind one, up to another, into the index of times.
+pub(super) fn enter_times(after: u64, up_to: u64) -> [Step; 2] {
+    let up_to = up_to as i64;
+    [
+        Step::new(ENTER_TIMES, [(after as i64).into(), up_to.into()]),
+        Step::new(TIMED, [up_to.into()]),
+    ]
 }
 
 /// Remembers keys and lists refused reports, if there are any, and forgets old ones.
