@@ -95,6 +95,17 @@ pub const PLANTED: &[Planted] = &[
         )],
     },
     Planted {
+        name: "run-without-its-last",
+        says: "each run of entries leaves its last one out of the index of times",
+        found_by: "kill",
+        because: &["the index time_entry does not say what its table says"],
+        edits: &[(
+            "src/store/writer/steps.rs",
+            "FROM drift_history WHERE seq > ? AND seq <= ?",
+            "FROM drift_history WHERE seq > ? AND seq < ?",
+        )],
+    },
+    Planted {
         name: "connection-kept",
         says: "a transaction of sqlx's, whose connection is kept after a full disk",
         found_by: "disk-full",
