@@ -1,8 +1,9 @@
 //! Questions about raw history: pages by time or by id, of all hosts, one host, or some.
 //!
 //! Each shape walks one index and stops after `limit` rows, so that a page costs the same at any
-//! depth. For some of many hosts the walk goes window by window: one index seek per host and
-//! window, and windows are sized by how often these hosts report.
+//! depth. That of times lacks the newest few hundred entries: they are looked at besides. For some of
+//! many hosts the walk goes window by window: one index seek per host and window, and windows are
+//! sized by how often these hosts report.
 
 mod texts;
 mod windows;

@@ -94,7 +94,8 @@ impl Writer {
         self.note_pages(rows.len(), new, settling.shares.len(), batch.keys.len());
         steps.extend(insert_rows(&rows));
         steps.extend(batch.growth.iter().flat_map(grow));
-        let timed = self.timed_with(self.size + rows.len() as u64);
+        let size = self.size + rows.len() as u64;
+        let timed = self.timed_with(size);
         if timed > self.timed {
             steps.extend(enter_times(self.timed, timed));
         }
@@ -105,7 +106,7 @@ impl Writer {
             return Ok(Refolded::new());
         }
         let dictionary = self.dictionary.amid_writing();
-        let (locked, size) = (self.locked, self.size + rows.len() as u64);
+        let locked = self.locked;
         let connection = self.connection().await.map_err(not_stored)?;
         if !locked {
             sqlx::query(BEGIN).execute(&mut *connection).await.map_err(not_stored)?;
