@@ -6,6 +6,7 @@ use crate::domain::names::HostKey;
 use crate::domain::report::Report;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -20,7 +21,7 @@ pub struct Board {
 #[derive(Debug, Default)]
 pub struct Inner {
     /// Every host's state: found by hash, several times for each report, and kept in order.
-    pub hosts: IndexMap<HostKey, Arc<HostState>>,
+    pub hosts: IndexMap<HostKey, Arc<HostState>, RandomState>,
     /// Former names of hosts, whose entries fold into another one.
     pub former: BTreeMap<HostKey, FormerName>,
     /// When each job was last pushed with a stack's state.
@@ -135,7 +136,7 @@ impl Board {
         });
         let former = former.collect();
         let hosts = states.into_iter().map(|state| (state.key.clone(), state));
-        let mut hosts: IndexMap<_, _> = hosts.collect();
+        let mut hosts: IndexMap<_, _, _> = hosts.collect();
         hosts.sort_unstable_keys();
         let mut inner = self.write();
         inner.hosts = hosts;

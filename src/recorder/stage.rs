@@ -14,7 +14,8 @@ use crate::store::{
     Batch, CommitError, Disorder, KeyRecord, Names, NewEntry, Patience, PushedGrouping, Trouble,
     Twin,
 };
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How long an Idempotency-Key is remembered, in microseconds.

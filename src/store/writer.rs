@@ -39,9 +39,9 @@ use crate::domain::content::ContentDigest;
 use crate::domain::report::{Run, Sender};
 use crate::domain::time::Timestamp;
 use direct::Direct;
+use foldhash::{HashMap, HashMapExt};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use std::collections::HashMap;
 use std::sync::Arc;
 use unsettled::Unsettled;
 
