@@ -24,8 +24,8 @@ const WRITING: [(&str, &str); 8] = [
     ("cache_size", "-8000"), // the end of every host's index fits (negative: KiB)
     ("temp_store", "MEMORY"),
 ];
-/// Texts kept prepared: one or two for each size of a batch, and the look-ups.
-const PREPARED_TEXTS: usize = 128;
+/// Texts kept prepared: three for each size of a batch, and the look-ups.
+const PREPARED_TEXTS: usize = 192;
 
 /// A statement that fails at once where it would wait for a lock; what follows it waits again.
 pub(super) fn without_waiting(statement: &str) -> AssertSqlSafe<String> {

@@ -230,14 +230,14 @@ pub const PLANTED: &[Planted] = &[
         because: ANYTHING,
         edits: &[
             (
-                "migrations/V1__core.sql",
-                "WHEN NEW.seq IS NOT (SELECT size + 1 FROM head) BEGIN",
+                "migrations/V7__marks.sql",
+                "WHEN NEW.seq IS NOT coalesce((SELECT max(seq) FROM drift_history), 0) + 1 BEGIN",
                 "WHEN FALSE BEGIN",
             ),
             (
                 "src/store/writer/steps.rs",
-                "[INSERT_HISTORY, &list(rows, HISTORY_COLUMNS)].concat()",
-                "[INSERT_HISTORY, &list(rows, HISTORY_COLUMNS).replace(\"(?\", \"(NULL AND ?\")].concat()",
+                "[self.insert, &list(rows, COLUMNS)].concat()",
+                "[self.insert, &list(rows, COLUMNS).replace(\"(?,?,?,?,?,?,?,?,?,?)\", \"(NULL AND ?,?,?,?,?,?,?,?,?,?)\")].concat()",
             ),
         ],
     },

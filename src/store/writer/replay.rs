@@ -1,7 +1,7 @@
 //! Folding what is not settled: entries that were committed after their host's state was written.
 
 use super::load::States;
-use super::unsettled::{Share, Unsettled};
+use super::unsettled::{HostEntry, Share, Unsettled};
 use crate::domain::course::{Change, Step};
 use crate::domain::line::Entry;
 use crate::domain::report::Report;
@@ -35,7 +35,7 @@ pub(super) async fn fold_rest(
             rows.into_iter().filter(|row| rest.is_behind(root(row), row.id)).collect();
         let entries = dictionary.resolve(connection, &rows).await?;
         for (row, entry) in rows.iter().zip(entries) {
-            rest.fold(root(row), entry);
+            rest.fold(root(row), row.host_id, entry);
         }
     }
     Ok(rest.into_states())
@@ -63,7 +63,7 @@ struct Rest {
 /// A host that something was folded into; without a state before its first report.
 struct Part {
     state: Option<HostState>,
-    entries: Vec<u64>,
+    entries: Vec<HostEntry>,
     changes: Vec<Change>,
 }
 
@@ -74,13 +74,14 @@ impl Rest {
     }
 
     /// Folds an entry, which comes behind all others of its host: one that does not is settled at once.
-    fn fold(&mut self, root: i64, entry: Entry) {
+    /// `host_id`: the number of the name that it came under.
+    fn fold(&mut self, root: i64, host_id: i64, entry: Entry) {
         let place = Place { time: entry.time, id: entry.id };
         let part = self.folded.entry(root).or_insert_with(|| {
             let state = self.written.get(&root).map(|(state, _)| state.clone());
             Part { state, entries: Vec::new(), changes: Vec::new() }
         });
-        part.entries.push(entry.id);
+        part.entries.push(HostEntry { host_id, place });
         let digest = entry.content.digest();
         let report = entry.source.map(|source| Report {
             key: entry.key,

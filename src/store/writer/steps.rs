@@ -4,6 +4,7 @@
 
 use super::batch::{Batch, Growth, KeyRecord, REJECTIONS_KEPT, Rejection};
 use super::settle::Settling;
+use super::unsettled::HostEntry;
 use crate::domain::line::hex;
 use crate::domain::state::HostState;
 use crate::domain::tree::{Hash, Node};
@@ -14,8 +15,8 @@ use std::sync::OnceLock;
 /// Rows of one INSERT: so many, as often as there are, and then as few as are left.
 const LARGE_ROWS: usize = 256;
 const BLOCK_ROWS: usize = 32;
-/// Hosts settled by one text.
-const SETTLED_AT_ONCE: usize = 32;
+/// Hosts whose states are written by one text.
+const SETTLED_AT_ONCE: usize = BLOCK_ROWS;
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";
@@ -53,8 +54,7 @@ const INSERT_HISTORY: &str = "INSERT OR ROLLBACK INTO drift_history (seq, host_i
 const ENTER_TIMES: &str = "INSERT OR ROLLBACK INTO time_entry (time, seq) \
      SELECT time, seq FROM drift_history WHERE seq > ? AND seq <= ?";
 const TIMED: &str = "UPDATE head SET timed = ?";
-const SETTLE_ENTRIES: &str = "INSERT OR ROLLBACK INTO host_entry (host_id, time, seq) \
-     SELECT h.host_id, h.time, h.seq FROM json_each(?) g CROSS JOIN drift_history h ON h.seq = g.value";
+const SETTLE_ENTRIES: &str = "INSERT OR ROLLBACK INTO host_entry (host_id, time, seq) VALUES ";
 const SETTLE_STATES: &str = "INSERT OR REPLACE INTO current_state VALUES ";
 const SETTLED: &str = "UPDATE head SET settled = ?, settlings = settlings + 1";
 
@@ -109,11 +109,28 @@ impl Step {
 
 /// Writes rows of the history.
 pub(super) fn insert_rows(rows: &[NarrowEntry]) -> impl Iterator<Item = Step> {
+    static TEXTS: Texts<HISTORY_COLUMNS> = Texts::new(INSERT_HISTORY);
+    in_blocks(&TEXTS, rows, NarrowEntry::columns)
+}
+
+/// Takes entries into the index of hosts.
+fn settle_entries(entries: &[HostEntry]) -> impl Iterator<Item = Step> {
+    static TEXTS: Texts<3> = Texts::new(SETTLE_ENTRIES);
+    in_blocks(&TEXTS, entries, |HostEntry { host_id, place }| {
+        [Some(*host_id), Some(place.time.0), Some(place.id as i64)]
+    })
+}
+
+fn in_blocks<T, const COLUMNS: usize>(
+    texts: &'static Texts<COLUMNS>,
+    rows: &[T],
+    columns: impl Fn(&T) -> [Option<i64>; COLUMNS],
+) -> impl Iterator<Item = Step> {
     let large = rows.chunks_exact(LARGE_ROWS);
     let rest = large.remainder().chunks(BLOCK_ROWS);
-    large.chain(rest).map(|block| Step {
-        text: history_text(block.len()),
-        values: block.iter().flat_map(NarrowEntry::columns).map(Value::from).collect(),
+    large.chain(rest).map(move |block| Step {
+        text: texts.of(block.len()),
+        values: block.iter().flat_map(&columns).map(Value::from).collect(),
     })
 }
 
@@ -159,9 +176,9 @@ pub(super) fn put_aside(batch: &Batch) -> impl Iterator<Item = Step> {
 /// entry up to `settled` is settled.
 pub(super) fn settle(shares: &[Settling], settled: u64) -> impl Iterator<Item = Step> {
     let parts = shares.chunks(SETTLED_AT_ONCE).flat_map(|some| {
-        let entries: Vec<_> = some.iter().flat_map(|(share, _)| &share.entries).collect();
+        let entries: Vec<_> = some.iter().flat_map(|(share, _)| &share.entries).copied().collect();
         let states = some.iter().map(|(share, up_to)| (&*share.state, *up_to));
-        [Step::new(SETTLE_ENTRIES, [json_text(&entries).into()]), keep_states(states)]
+        settle_entries(&entries).chain([keep_states(states)]).collect::<Vec<_>>()
     });
     let done = (!shares.is_empty()).then(|| Step::new(SETTLED, [(settled as i64).into()]));
     parts.chain(done)
@@ -171,7 +188,8 @@ pub(super) fn settle(shares: &[Settling], settled: u64) -> impl Iterator<Item = 
 pub(in crate::store) fn keep_states<'a>(
     states: impl ExactSizeIterator<Item = (&'a HostState, u64)>,
 ) -> Step {
-    let text = states_text(states.len());
+    static TEXTS: Texts<{ STATE_COLUMNS + 1 }> = Texts::new(SETTLE_STATES);
+    let text = TEXTS.of(states.len());
     let columns = states.flat_map(|(state, settled)| {
         state_columns(state).into_iter().chain([Some(settled as i64)])
     });
@@ -183,19 +201,23 @@ pub(in crate::store) fn note_out_of_order(entries: &[(i64, u64)]) -> Option<Step
     Step::insert(INSERT_OUT_OF_ORDER, entries)
 }
 
-/// The text that writes so many rows of the history.
-fn history_text(rows: usize) -> &'static str {
-    static TEXTS: [OnceLock<String>; BLOCK_ROWS + 1] = [const { OnceLock::new() }; BLOCK_ROWS + 1];
-    static LARGE: OnceLock<String> = OnceLock::new();
-    let text = if rows == LARGE_ROWS { &LARGE } else { &TEXTS[rows] };
-    text.get_or_init(|| [INSERT_HISTORY, &list(rows, HISTORY_COLUMNS)].concat())
+/// The texts that write rows of so many columns, by the number of rows.
+struct Texts<const COLUMNS: usize> {
+    insert: &'static str,
+    blocks: [OnceLock<String>; BLOCK_ROWS + 1],
+    large: OnceLock<String>,
 }
 
-/// The text that writes so many states.
-fn states_text(hosts: usize) -> &'static str {
-    static TEXTS: [OnceLock<String>; SETTLED_AT_ONCE + 1] =
-        [const { OnceLock::new() }; SETTLED_AT_ONCE + 1];
-    TEXTS[hosts].get_or_init(|| [SETTLE_STATES, &list(hosts, STATE_COLUMNS + 1)].concat())
+impl<const COLUMNS: usize> Texts<COLUMNS> {
+    const fn new(insert: &'static str) -> Self {
+        let blocks = [const { OnceLock::new() }; BLOCK_ROWS + 1];
+        Self { insert, blocks, large: OnceLock::new() }
+    }
+
+    fn of(&'static self, rows: usize) -> &'static str {
+        let text = if rows == LARGE_ROWS { &self.large } else { &self.blocks[rows] };
+        text.get_or_init(|| [self.insert, &list(rows, COLUMNS)].concat())
+    }
 }
 
 /// So many rows of question marks.

@@ -1,11 +1,12 @@
 //! What is not settled yet: the newest entries of hosts, and what they made of them, kept in memory
 //! until they are written to the tables that are kept by host (see `migrations/V5__settled.sql`).
 
-use super::batch::Batch;
+use super::batch::{Batch, NewEntry};
 use super::settle::Pace;
 use crate::domain::course::Change;
-use crate::domain::state::HostState;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::domain::state::{HostState, Place};
+use foldhash::HashMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Unsettled entries above which hosts are settled along with the next batch. After a crash as many
@@ -27,16 +28,38 @@ pub struct Share {
     /// The host's state after them.
     pub state: Arc<HostState>,
     /// Its entries, in the order of arrival, which is that of time as well.
-    pub entries: Vec<u64>,
+    pub entries: Vec<HostEntry>,
     /// What they added to its course.
     pub changes: Vec<Change>,
+}
+
+/// An entry in the index of hosts: a row of `host_entry`.
+#[derive(Debug, Clone, Copy)]
+pub struct HostEntry {
+    /// The number of the name that it came under.
+    pub host_id: i64,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl HostEntry {
+    fn of(new: &NewEntry) -> Self {
+        let place = Place { time: new.entry.time, id: new.entry.id };
+        Self { host_id: new.host_id, place }
+    }
+}
+
+impl Share {
+    fn first(&self) -> Option<u64> {
+        self.entries.first().map(|entry| entry.place.id)
+    }
 }
 
 impl Unsettled {
     /// Takes a host's part in.
     pub fn put(&mut self, share: Share) {
-        let Some(first) = share.entries.first() else { return };
-        self.order.insert(*first, share.state.host_id);
+        let Some(first) = share.first() else { return };
+        self.order.insert(first, share.state.host_id);
         self.entries += share.entries.len();
         self.hosts.insert(share.state.host_id, share);
     }
@@ -61,7 +84,7 @@ impl Unsettled {
             if share.entries.is_empty() {
                 self.order.insert(new.entry.id, root);
             }
-            share.entries.push(new.entry.id);
+            share.entries.push(HostEntry::of(new));
             self.entries += 1;
         }
         for (root, change) in &batch.changes {
@@ -87,7 +110,7 @@ impl Unsettled {
             .entries
             .iter()
             .filter(|new| names.get(&new.host_id).copied().unwrap_or(new.host_id) == root);
-        share.entries.extend(theirs.map(|new| new.entry.id));
+        share.entries.extend(theirs.map(HostEntry::of));
         let changes = batch.changes.iter().filter(|(host, _)| *host == root);
         share.changes.extend(changes.map(|(_, change)| change.clone()));
         Some(share)
@@ -138,7 +161,7 @@ impl Unsettled {
         for root in settled {
             if let Some(share) = self.hosts.remove(&root) {
                 self.entries -= share.entries.len();
-                share.entries.first().map(|first| self.order.remove(first));
+                share.first().map(|first| self.order.remove(&first));
             }
         }
     }
