@@ -83,6 +83,12 @@ impl Trouble {
         is_busy(&self.0)
     }
 
+    /// Whether what was to be written does not fit what is there.
+    fn is_constraint(&self) -> bool {
+        const CONSTRAINT: i64 = 19;
+        code_of(&self.0).is_some_and(|code| code & 0xff == CONSTRAINT)
+    }
+
     /// Whether the disk failed to sync what was written. The kernel may have dropped it then, and says
     /// so only once: the next sync would succeed without it.
     pub fn is_lost_sync(&self) -> bool {

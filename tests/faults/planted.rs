@@ -234,6 +234,7 @@ pub const PLANTED: &[Planted] = &[
                 "WHEN NEW.seq IS NOT coalesce((SELECT max(seq) FROM drift_history), 0) + 1 BEGIN",
                 "WHEN FALSE BEGIN",
             ),
+            ("src/store/writer/steps.rs", "THEN ?2 END\"", "THEN ?2 ELSE ?2 END\""),
             (
                 "src/store/writer/steps.rs",
                 "[self.insert, &list(rows, COLUMNS)].concat()",

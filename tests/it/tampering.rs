@@ -189,6 +189,35 @@ fn a_rewritten_tail_contradicts_remembered_checkpoints_and_receipts() {
     assert!(code == 1 && said.contains("entry 601: a receipt of it was given out, but"), "{said}");
 }
 
+/// No trigger looks at what a server writes: the batch itself does.
+#[test]
+fn a_server_does_not_write_on_behind_an_edited_end() {
+    let columns = "host_id, received_at, lag, ahead, content_id, sender_id, run_id, marks, hash8";
+    let newest_again = format!(
+        "INSERT INTO drift_history (seq, {columns}) SELECT 4, {columns} FROM drift_history WHERE seq = 3"
+    );
+    for (edited, mended) in [
+        ("CREATE TABLE aside AS SELECT * FROM drift_history WHERE seq = 3; DELETE FROM drift_history WHERE seq = 3".to_owned(),
+         format!("INSERT INTO drift_history (seq, {columns}) SELECT seq, {columns} FROM aside; DROP TABLE aside")),
+        (newest_again, "DELETE FROM drift_history WHERE seq = 4".to_owned()),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Process::start(folder.path());
+        report(&server, 3, "a");
+        edit(&database(folder.path()), &edited);
+        for _ in 0..2 {
+            let more = json!({"server_group": "g", "host": "h4", "status": "synced"});
+            server.post("/status/pipeline", &more).problem(503);
+        }
+        edit(&database(folder.path()), &mended);
+        report(&server, 1, "b");
+        assert_eq!(server.lines().last().unwrap()["id"], "4", "{edited}");
+        assert!(server.stop().success());
+        let (code, said) = verify(folder.path(), &[]);
+        assert_eq!(code, 0, "{said}");
+    }
+}
+
 #[test]
 fn bits_that_flip_on_disk_are_noticed_or_do_not_matter() {
     let history = history();

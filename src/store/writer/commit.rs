@@ -18,7 +18,7 @@ use crate::domain::report::{Run, Sender, Source};
 use crate::domain::time::Timestamp;
 use crate::store::dictionary::Dictionary;
 use crate::store::rows::{NarrowEntry, content_json, hash8};
-use crate::store::{code_of, is_busy};
+use crate::store::{Trouble, code_of, is_busy};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, Executor, Row};
@@ -77,10 +77,19 @@ impl Writer {
         match result {
             Err(CommitError::NotStored(cause)) => match self.has_moved().await {
                 Ok(true) => Err(CommitError::Moved),
+                _ if cause.is_constraint() => Err(CommitError::NotStored(self.edited(&cause))),
                 _ => Err(CommitError::NotStored(cause)),
             },
             other => other,
         }
+    }
+
+    /// What it means that a batch does not fit the tables, when no process of ours has written meanwhile.
+    fn edited(&self, cause: &Trouble) -> Trouble {
+        let size = self.size;
+        Trouble::damaged(format!(
+            "the tables are not as entry {size} left them, something else has written: see `verify` ({cause})"
+        ))
     }
 
     async fn try_commit(
@@ -93,7 +102,7 @@ impl Writer {
         let new = steps.iter().map(Step::text_bytes).sum();
         self.note_pages(rows.len(), new, settling.shares.len(), batch.keys.len());
         steps.extend(insert_rows(&rows));
-        steps.extend(batch.growth.iter().flat_map(grow));
+        steps.extend(batch.growth.iter().flat_map(|growth| grow(self.size, growth)));
         let size = self.size + rows.len() as u64;
         let timed = self.timed_with(size);
         if timed > self.timed {

@@ -41,14 +41,15 @@ pub(super) async fn fold_rest(
     Ok(rest.into_states())
 }
 
-/// The next entries of which some are not settled.
+/// The next entries of which some are not settled. Rows behind the history's end are somebody else's.
 async fn page(
     connection: &mut SqliteConnection,
     after: u64,
 ) -> Result<Vec<NarrowEntry>, sqlx::Error> {
     let sql = format!(
         "SELECT group_concat(row, ';') FROM (SELECT {PACKED_COLUMNS} AS row FROM drift_history h \
-         WHERE h.seq > max($1, (SELECT settled FROM head)) ORDER BY h.seq LIMIT {PAGE})"
+         WHERE h.seq > max($1, (SELECT settled FROM head)) AND h.seq <= (SELECT size FROM head) \
+         ORDER BY h.seq LIMIT {PAGE})"
     );
     // The text is put together from constants.
     let query = sqlx::query(AssertSqlSafe(sql)).bind(after as i64);

@@ -44,8 +44,12 @@ const INSERT_OUT_OF_ORDER: &str = "INSERT INTO out_of_order (host_id, seq) \
      SELECT value->>0, value->>1 FROM json_each(?)";
 const INSERT_SUBTREES: &str = "INSERT INTO subtree (level, n, hash) \
      SELECT value->>0, value->>1, value->>2 FROM json_each(?)";
-/// How far the history goes, and the tree as it is now.
-const GROW: &str = "UPDATE head SET size = ?, tree_size = ?, frontier = ?";
+/// How far the history goes, and the tree as it is now. A history that does not go on without a hole where
+/// it ended (`?1`) up to there (`?2`) gives a NULL, which is refused: no trigger looks at the recorder's rows
+/// one by one.
+const GROW: &str = "UPDATE head SET tree_size = ?2, frontier = ?3, size = CASE WHEN size = ?1 \
+     AND (SELECT count(*) = ?2 - ?1 AND max(seq) = ?2 FROM drift_history WHERE seq > ?1) \
+     AND (?1 = 0 OR EXISTS (SELECT 1 FROM drift_history WHERE seq = ?1)) THEN ?2 END";
 // The rows that come all the time are bound value by value, which costs a third of JSON. OR ROLLBACK: a
 // failure ends the transaction anyway, and ABORT would keep a copy of every page touched, to be able to
 // undo one statement.
@@ -134,10 +138,11 @@ fn in_blocks<T, const COLUMNS: usize>(
     })
 }
 
-/// Writes how far the history goes, the tree as it is now, and the subtrees it completed.
-pub(super) fn grow(Growth { tree, kept }: &Growth) -> impl Iterator<Item = Step> {
-    let size = tree.size() as i64;
-    let head = Step::new(GROW, [size.into(), size.into(), tree.to_text().into()]);
+/// Writes how far the history goes that went up to `before`, the tree as it is now, and the subtrees it
+/// completed.
+pub(super) fn grow(before: u64, Growth { tree, kept }: &Growth) -> impl Iterator<Item = Step> {
+    let [before, size] = [before, tree.size()].map(|size| Value::from(size as i64));
+    let head = Step::new(GROW, [before, size, tree.to_text().into()]);
     std::iter::once(head).chain(keep_subtrees(kept))
 }
 
