@@ -62,7 +62,7 @@ pub const PLANTED: &[Planted] = &[
             "src/store/writer/direct.rs",
             "for Step { text, values } in steps {",
             "for Step { text, values } in steps {
-            if text.starts_with(\"UPDATE head SET size\") {
+            if text.starts_with(\"UPDATE head SET tree_size\") {
                 self.run(COMMIT, &[]).map_err(commit_failed)?;
                 self.run(BEGIN, &[]).map_err(not_stored)?;
             }",
