@@ -3,13 +3,17 @@
 import json
 import re
 
-from harness import ANSIBLE, LOCAL, PLAYBOOK, PROBLEM_400, PROBLEM_503, Case, clean_environment, run
+import urllib.request
+
+from harness import ANSIBLE, LOCAL, PLAYBOOK, PROBLEM_400, PROBLEM_503, Case, clean_environment, receipts, run
 
 UNREACHABLE = "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1"
 
 
 class PluginCase(Case):
-    def play(self, text, inventory, *arguments, check=True, machine=None, url=None, playbook=None, **extra):
+    plugin_folder = ANSIBLE / "callback_plugins"
+
+    def play(self, text, inventory, *arguments, check=True, machine=None, url=None, playbook=None, after=(), **extra):
         machine = machine or self.machine()
         if playbook is None:
             playbook = machine.folder / "play.yml"
@@ -17,11 +21,19 @@ class PluginCase(Case):
             playbook.write_text(text, encoding="utf-8")
         hosts = machine.folder / "hosts.ini"
         hosts.write_text(inventory, encoding="utf-8")
-        environment = clean_environment(
-            ANSIBLE_CALLBACK_PLUGINS=str(ANSIBLE / "callback_plugins"), ANSIBLE_CALLBACKS_ENABLED="gitops_status",
-            GITOPS_STATUS_SERVER_URL=url or self.server.url, COLUMNS="1000", **extra)
+        environment = clean_environment(**{
+            "ANSIBLE_CALLBACK_PLUGINS": str(self.plugin_folder), "ANSIBLE_CALLBACKS_ENABLED": "gitops_status",
+            "GITOPS_STATUS_SERVER_URL": url or self.server.url, "COLUMNS": "1000", **extra})
         return run(["ansible-playbook", "-i", str(hosts), *LOCAL[2:], *(["--check"] if check else []), *arguments,
-                    str(playbook)], machine.folder, environment)
+                    *map(str, [playbook, *after])], machine.folder, environment)
+
+    @staticmethod
+    def receipts(done):
+        return receipts(done.stdout)
+
+    def post(self, path, body, headers):
+        request = urllib.request.Request(self.server.url + path, body, {"Content-Type": "application/json", **headers})
+        urllib.request.urlopen(request, timeout=10).close()
 
     def statuses(self, group):
         return {row["host"]: row["status"] for row in self.server.get("/status/" + group)}
@@ -193,9 +205,9 @@ class Incomplete(PluginCase):
 
     def test_chosen_tasks_only(self):
         inventory = self.inventory("partial", "a")
-        done = self.play(COPY, inventory, "--skip-tags", "x")
-        self.assertIn("nothing is reported", done.stdout)
-        self.assertEqual(self.statuses("partial"), {})
+        self.play(COPY, inventory, "--skip-tags", "x")
+        self.assertEqual(self.statuses("partial"), {"a": "unknown"})
+        # The setting's former name.
         self.play(COPY, inventory, "--skip-tags", "x", GITOPS_STATUS_PARTIAL_RUNS="true")
         self.assertEqual(self.statuses("partial"), {"a": "synced"})
 
@@ -229,7 +241,9 @@ class Delivery(PluginCase):
     def test_many_hosts(self):
         hosts = [f"h{number:04}" for number in range(1100)]
         text = "- hosts: one\n  gather_facts: false\n  tasks: [ping: ]\n- {hosts: all, gather_facts: false}\n"
-        stub = self.stub((200, {}, '{"reports":[],"warnings":["odd"]}'))
+        receipt = {"origin": "o", "id": "1", "hash": "h"}
+        stub = self.stub((200, {}, json.dumps({"reports": [receipt] * 1000, "warnings": ["odd"]})),
+                         (200, {}, json.dumps({"reports": [receipt] * 100, "warnings": []})))
         inventory = "[one]\nh0000 ansible_connection=local\n" + self.inventory("many", *hosts)
         done = self.play(text, inventory, url=stub.url, GITOPS_STATUS_TOKEN="s3cret")
         bodies = [json.loads(request[3]) for request in stub.requests]
@@ -246,21 +260,22 @@ class Delivery(PluginCase):
         done = self.play(COPY, inventory)
         self.assertEqual(self.statuses("refusal"), {"good": "synced"}, done.stdout)
         self.assertRegex(done.stdout, r"NOT delivered: HTTP 400: .*x{300} host: ")
-        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.returncode, 1)
 
     def test_failures_are_told_and_may_be_fatal(self):
         inventory = self.inventory("failures", "a")
         for answer, words, requests in ((PROBLEM_400, "HTTP 400: server: is", 1),
                                         (PROBLEM_503, "The database does not take writes", 3),
-                                        ((302, {"Location": "/"}, ""), "HTTP 302", 1)):
+                                        ((302, {"Location": "/"}, ""), "HTTP 302", 1),
+                                        ((200, {}, '{"ok":true}'), "no receipt for each report", 3)):
             stub = self.stub(answer)
-            done = self.play(COPY, inventory, url=stub.url)
+            done = self.play(COPY, inventory, url=stub.url, GITOPS_STATUS_FATAL="false")
             self.assertEqual((done.returncode, len(stub.requests)), (0, requests), done.stdout)
             self.assertIn("[WARNING]: gitops-status: NOT delivered: ", done.stdout)
             self.assertIn(words, done.stdout)
             self.assertEqual(len({request[2]["Idempotency-Key"] for request in stub.requests}), 1)
         stub = self.stub(PROBLEM_400)
-        done = self.play(COPY, inventory, url=stub.url, GITOPS_STATUS_FATAL="true")
+        done = self.play(COPY, inventory, url=stub.url)
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertIn("PLAY RECAP", done.stdout)
         self.assertIn("that is fatal here", done.stdout)

@@ -8,7 +8,8 @@ type: notification
 short_description: report drift seen in check mode to gitops-status-server
 description:
   - Reports every host of a C(--check) run to C(/status/cron), with the files that would change.
-  - C(synced) is said only of a host on which every play ran to its end and something was compared.
+  - C(synced) is said only with evidence, that is if every play ran to its end on the host, and a task compared it.
+  - The host C(localhost) is left out.
   - No diff and no file content leaves the machine; only paths and task names do.
 options:
   server_url:
@@ -18,73 +19,212 @@ options:
     ini: [{section: gitops_status, key: server_url}]
   server_group:
     description: The group of hosts without a variable C(gitops_server_group). Default is the innermost inventory group.
+    type: str
     env: [{name: GITOPS_STATUS_SERVER_GROUP}]
     ini: [{section: gitops_status, key: server_group}]
-  token: {description: Access token., env: [{name: GITOPS_STATUS_TOKEN}]}
+  token: {description: Access token., type: str, env: [{name: GITOPS_STATUS_TOKEN}]}
   config_root:
     description: Paths below this folder are reported without it, such as C(/etc/).
+    type: str
     env: [{name: GITOPS_STATUS_CONFIG_ROOT}]
+  comparing_modules:
+    description:
+      - Modules that compare the host with what is wanted, beside those that the plugin knows.
+      - Names with or without their collection; C(*) stands for any characters.
+    type: list
+    elements: str
+    default: []
+    env: [{name: GITOPS_STATUS_COMPARING_MODULES}]
+    ini: [{section: gitops_status, key: comparing_modules}]
   only_check_runs:
     description: If false, other runs report too, but only hosts on which tasks ran in check mode of their own.
     default: true
     type: bool
     env: [{name: GITOPS_STATUS_ONLY_CHECK_RUNS}]
-  report_partial_runs:
-    description: If true, runs with C(--tags), C(--skip-tags), C(--start-at-task) or C(--step) report too.
+  partial:
+    description: If true, C(synced) is also said after C(--tags), C(--skip-tags), C(--start-at-task) or C(--step).
     default: false
     type: bool
-    env: [{name: GITOPS_STATUS_PARTIAL_RUNS}]
+    env: [{name: GITOPS_STATUS_PARTIAL}, {name: GITOPS_STATUS_PARTIAL_RUNS}]
   accept_ignored_errors:
     description: If true, a task whose failure was ignored or rescued does not make its host C(unknown).
     default: false
     type: bool
     env: [{name: GITOPS_STATUS_ACCEPT_IGNORED_ERRORS}]
-  fatal:
-    description: If true, ansible-playbook ends with exit code 1 when a report could not be delivered.
+  accept_delegated:
+    description: If true, a task that is delegated to another host counts for the host that it was run for.
     default: false
+    type: bool
+    env: [{name: GITOPS_STATUS_ACCEPT_DELEGATED}]
+  fatal:
+    description:
+      - If true, ansible-playbook ends with exit code 1 when a report was not taken, or the plugin itself failed.
+      - If false, it warns.
+    default: true
     type: bool
     env: [{name: GITOPS_STATUS_FATAL}]
     ini: [{section: gitops_status, key: fatal}]
+  spool:
+    description:
+      - A file for reports that were not taken. The next run sends them first. Other users may not read it.
+      - What the server refuses for good goes into a file of the same name with C(.refused).
+    type: str
+    env: [{name: GITOPS_STATUS_SPOOL}]
+    ini: [{section: gitops_status, key: spool}]
   max_age:
     {description: For how many seconds the report is good., type: int, env: [{name: GITOPS_STATUS_MAX_AGE}]}
-  run_id: {description: Number of the CI run., env: [{name: CI_PIPELINE_NUMBER}, {name: GITOPS_STATUS_RUN_ID}]}
-  run_url: {description: Address of the CI run., env: [{name: CI_PIPELINE_URL}, {name: GITOPS_STATUS_RUN_URL}]}
-  commit_sha: {description: The commit compared with., env: [{name: CI_COMMIT_SHA}, {name: GITOPS_STATUS_COMMIT_SHA}]}
+  run_id:
+    description: Number of the CI run.
+    type: str
+    env: [{name: CI_PIPELINE_NUMBER}, {name: GITOPS_STATUS_RUN_ID}]
+  run_url:
+    description: Address of the CI run.
+    type: str
+    env: [{name: CI_PIPELINE_URL}, {name: GITOPS_STATUS_RUN_URL}]
+  commit_sha:
+    description: The commit compared with.
+    type: str
+    env: [{name: CI_COMMIT_SHA}, {name: GITOPS_STATUS_COMMIT_SHA}]
 """
 
+import atexit
+import contextlib
+import fcntl
+import fnmatch
+import functools
 import json
+import os
+import re
+import stat
 import time
 import uuid
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from urllib.error import HTTPError
 
 from ansible import constants as C
 from ansible import context
+from ansible.executor.play_iterator import IteratingStates, PlayIterator
 from ansible.module_utils.urls import open_url
 from ansible.playbook.handler import Handler
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 
-# Tasks that compare nothing: a host with no other task was not checked.
-SILENT_ACTIONS = {
-    "add_host", "assert", "debug", "fail", "gather_facts", "group_by", "import_role", "import_tasks",
-    "include_role", "include_tasks", "include_vars", "meta", "pause", "set_fact", "set_stats", "setup",
-    "validate_argument_spec", "wait_for", "wait_for_connection",
-}
 ATTEMPTS = 3
 MAX_REPORTS = 1000
 MAX_BODY_BYTES = 512 * 1024
 MAX_FILES = 10000
+MAX_PATH_BYTES = 4096
+MAX_REASON = 80
+# What the server will not take however often it is sent.
+FINAL_REFUSALS = (400, 404, 409, 413)
 
 
-def short_action(task):
-    """The module's name without its collection."""
-    action = str(task.action)
-    return action.rsplit(".", 1)[-1] if action.startswith(("ansible.builtin.", "ansible.legacy.")) else action
+# ---- what is evidence: plain values in, plain values out ----
+
+# Tasks that say nothing about the host, not even if they are "changed".
+SILENT_MODULES = {
+    "add_host", "assert", "debug", "fail", "gather_facts", "group_by", "import_playbook", "import_role", "import_tasks",
+    "include_role", "include_tasks", "include_vars", "meta", "pause", "set_fact", "set_stats", "setup",
+    "validate_argument_spec", "wait_for", "wait_for_connection",
+}
+
+# Modules that compare a host with what is wanted. Some do so only with some of these arguments.
+COMPARING_MODULES = {
+    "apt": ("name", "package", "pkg", "deb", "upgrade", "autoremove"),
+    "apt_key": (), "apt_repository": (), "assemble": (), "blockinfile": (), "copy": (), "cron": (),
+    "deb822_repository": (),
+    "debconf": ("value", "answer"),
+    "dnf": ("name", "pkg", "autoremove"), "dnf5": ("name", "pkg", "autoremove"), "yum": ("name", "pkg", "autoremove"),
+    "dpkg_selections": (), "file": (), "get_url": (), "git": (), "group": (), "hostname": (), "iptables": (),
+    "known_hosts": (), "lineinfile": (), "package": (), "pip": (), "replace": (), "rpm_key": (),
+    "service": ("state", "enabled"), "subversion": (),
+    "systemd": ("state", "enabled", "masked"), "systemd_service": ("state", "enabled", "masked"),
+    "sysvinit": ("state", "enabled"),
+    "template": (), "unarchive": (), "user": (), "yum_repository": (),
+    # Of other collections, what has no "state": that argument speaks for itself.
+    "ansible.posix.synchronize": (), "ansible.windows.win_copy": (), "ansible.windows.win_template": (),
+    "ansible.windows.win_hostname": (), "community.general.pam_limits": (), "community.general.timezone": (),
+    "community.postgresql.postgresql_set": ("value", "reset"), "community.windows.win_lineinfile": (),
+    "community.windows.win_timezone": (),
+}
+
+# Modules that only read, whatever their arguments are called.
+READING_NAMES = re.compile(
+    r"(^|_)(facts?|info|ping|stat|find|query|lookup|wait|wait_for|exec|logs?|command|shell|script|raw|expect|uri|slurp|"
+    r"fetch|getent|tempfile|test|validate|list|search|status|get|reboot|login|backup|dump|export)$|wait_for")
+# Of modules that the plugin does not know: values of "state" that ask instead of demand.
+READING_STATES = {"all", "keys", "gathered", "rendered", "parsed", "info", "facts", "list", "query", "get", "read", "search", "show",
+                  "status", "stat", "dump", "export", "exported", "fetch", "fetched", "validate", "validated", "test"}
+
+
+def short_name(module):
+    """The name of a module without the collection, if it is one of Ansible's own."""
+    prefix, _, name = str(module).rpartition(".")
+    return name if prefix in ("ansible.builtin", "ansible.legacy") else str(module)
 
 
 def arguments_of(result):
-    return (result.get("invocation") or {}).get("module_args") or {}
+    """The arguments that the module says it was called with, defaults among them."""
+    invocation = result.get("invocation")
+    arguments = invocation.get("module_args") if isinstance(invocation, dict) else None
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def compares(module, arguments, diff, more=()):
+    """Whether an unchanged result of the module is evidence that the host is as it shall be.
+
+    What is not known to compare is no evidence: a demand in the arguments, or both sides in the diff, show it.
+    """
+    name = short_name(module)
+    if any(fnmatch.fnmatchcase(text, pattern) for pattern in more for text in (name, str(module))):
+        return True
+    if name in COMPARING_MODULES:
+        wanted = COMPARING_MODULES[name]
+        # With these two, dnf lists packages and git looks at nothing but the clone.
+        if arguments.get("list") or is_no(arguments.get("update")):
+            return False
+        return not wanted or any(demanded(key, arguments.get(key)) for key in wanted)
+    if not may_compare(module):
+        return False
+    state = arguments.get("state")
+    if demanded("state", state):
+        return str(state).lower() not in READING_STATES
+    sides = [part for part in parts_of_diff(diff) if "before" in part and "after" in part]
+    return any(part["before"] or part["after"] for part in sides)
+
+
+def may_compare(module):
+    """Whether a module that the plugin does not know is worth a second look."""
+    own = short_name(module) != str(module)
+    return not own and not READING_NAMES.search(str(module).rpartition(".")[2])
+
+
+def is_no(value):
+    return str(value).lower() in ("false", "no", "0")
+
+
+def demanded(key, value):
+    """Whether an argument asks for something. "enabled: false" does, "autoremove: false" does not."""
+    if key in ("autoremove", "upgrade") and is_no(value):
+        return False
+    return value is not None and value not in ("", [], {})
+
+
+def talked_away(result, censored):
+    """Whether a result under failed_when may be a failure all the same: it then has the words of one."""
+    if "failed_when_suppressed_exception" in result:
+        return True
+    if "failed_when_result" not in result and not censored:
+        return False
+    return bool(censored or result.get("msg") or result.get("exception") or result.get("rc")
+                or result.get("module_stderr") or result.get("reason"))
+
+
+def parts_of_diff(diff):
+    """Modules send one diff or a list of them; texts and nulls among them say nothing."""
+    parts = [diff] if isinstance(diff, dict) else diff if isinstance(diff, list) else []
+    return [part for part in parts if isinstance(part, dict)]
 
 
 def path_of(result):
@@ -103,16 +243,15 @@ def path_of(result):
     return None
 
 
-def kind_of(action, result):
+def kind_of(module, result):
     """modified, missing, extra or mode, as far as the result tells; None if it does not.
 
     A diff's texts are compared with each other, and never kept.
     """
-    if action == "file" and arguments_of(result).get("state") == "absent":
+    if short_name(module) == "file" and arguments_of(result).get("state") == "absent":
         return "extra"
-    diffs = result.get("diff") or []
     kinds = set()
-    for diff in [diffs] if isinstance(diffs, dict) else diffs:
+    for diff in parts_of_diff(result.get("diff")):
         before, after = diff.get("before"), diff.get("after")
         if isinstance(before, dict) and isinstance(after, dict):
             if before.get("state") == "absent":
@@ -128,22 +267,261 @@ def kind_of(action, result):
     return kinds.pop() if len(kinds) == 1 else None
 
 
-class HostRun:
-    """What was seen of one host."""
+def shown(text):
+    """A text from elsewhere on one line of a log: what would steer a terminal, or end the line, is spelled out."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in str(text))
 
-    def __init__(self, host):
-        self.host = host
-        self.compared = 0
-        self.files = {}
-        self.unreachable = False
-        self.failed_task = None
-        self.ignored_task = None
-        self.incomplete = False
 
-    def saw(self, path, kind):
-        """A path that two tasks see in different ways is just changed; bytes that are no UTF-8 cannot be sent."""
-        path = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        self.files[path] = kind if self.files.get(path, kind) == kind else None
+def cut_to_bytes(text, most):
+    """Bytes that are no UTF-8 cannot be sent; what is too long is cut between two characters."""
+    data = text.encode("utf-8", "surrogateescape")
+    return data[:most].decode("utf-8", "ignore" if len(data) > most else "replace")
+
+
+@dataclass
+class Seen:
+    """All that was seen of one host, and that decides about it."""
+
+    plays: int = 0  # plays of the run that the host belongs to
+    finished: int = 0  # those which Ansible says it has no further task for the host of
+    compared: int = 0  # results that are evidence
+    passed_over: int = 0  # comparing tasks that were skipped
+    files: dict = field(default_factory=dict)  # path: kind, of what would change
+    failed_task: str | None = None
+    rescued_task: str | None = None
+    ignored_task: str | None = None
+    unfinished_task: str | None = None
+    unreachable: bool = False
+    broken: str | None = None  # an exception of the plugin's own
+
+    def drift(self, path):
+        """A file that would change, before anybody asks how."""
+        path = cut_to_bytes(path, MAX_PATH_BYTES)
+        self.files.setdefault(path, "")
+        return path
+
+    def drift_kind(self, path, kind):
+        """A path that two tasks see in different ways is just changed."""
+        self.files[path] = kind if self.files[path] in ("", kind) else None
+
+
+@dataclass
+class Run:
+    """What holds for every host of a run."""
+
+    playbooks_missing: bool = False
+    partial: bool = False
+    accept_ignored_errors: bool = False
+    broken: str | None = None
+
+
+def verdict(seen, run):
+    """The status of a host and, where nobody can say synced or out_of_sync, why.
+
+    A drift that was seen is a drift, whatever broke later. For synced, nothing may be left open.
+    """
+    if seen.failed_task is not None:
+        return "failed", f"task failed: {seen.failed_task}"
+    if seen.unreachable:
+        return "unknown", "unreachable"
+    if seen.files:
+        return "out_of_sync", None
+    broken = seen.broken or run.broken
+    if broken is not None:
+        return "unknown", f"the plugin failed: {broken}"
+    if run.playbooks_missing:
+        return "unknown", "a playbook of this run did not start"
+    ignored = seen.ignored_task or seen.rescued_task
+    if ignored is not None and not run.accept_ignored_errors:
+        return "unknown", f"a failure was ignored: {ignored}"
+    if seen.plays == 0 or seen.finished < seen.plays:
+        return "unknown", "the play ended early"
+    if seen.unfinished_task is not None:
+        return "unknown", f"a task was not waited for: {seen.unfinished_task}"
+    if run.partial or (not seen.compared and seen.passed_over):
+        return "unknown", "only part ran"
+    if not seen.compared:
+        return "unknown", "no task compared anything"
+    return "synced", None
+
+
+def merged(reports):
+    """Two hosts under one name are one host: what is worst of them counts, with the files of all."""
+    kept = {}
+    for report in reports:
+        name = (report["server_group"], report["host"])
+        if name not in kept:
+            kept[name] = report
+            continue
+        order = ("out_of_sync", "failed", "unknown", "synced")
+        worst, other = sorted((kept[name], report), key=lambda one: order.index(one["status"]))
+        files = list(worst.get("changed_files") or [])
+        files += [file for file in other.get("changed_files") or [] if file not in files]
+        kept[name] = {**worst, **({"changed_files": files[:MAX_FILES]} if "changed_files" in worst else {})}
+    return list(kept.values())
+
+
+def chunks(reports):
+    """Arrays that the server takes: bounded in number and bytes."""
+    chunk, size = [], 0
+    for report in reports:
+        while len(json.dumps(report)) > MAX_BODY_BYTES:
+            report = {**report, "changed_files": report["changed_files"][:len(report["changed_files"]) // 2]}
+        weight = len(json.dumps(report)) + 2
+        if chunk and (len(chunk) == MAX_REPORTS or size + weight > MAX_BODY_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(report)
+        size += weight
+    if chunk:
+        yield chunk
+
+
+# ---- what waits to be sent ----
+
+
+@dataclass
+class Batch:
+    """One request: an array of reports under one idempotency key."""
+
+    reports: list
+    key: str = field(default_factory=lambda: f"ansible-{uuid.uuid4()}")
+
+
+class Memory:
+    """Batches of this run only."""
+
+    damaged = 0
+
+    def __init__(self):
+        self._batches = {}
+
+    def add(self, batches):
+        self._batches.update((batch.key, batch) for batch in batches)
+
+    def batches(self):
+        return list(self._batches.values())
+
+    def settle(self, batch, rest=None):
+        """The batch is done with; what is left of it stays under a key of its own."""
+        del self._batches[batch.key]
+        if rest:
+            self._batches[rest.key] = rest
+
+    def set_aside(self, reports, problem):
+        """Refused reports have been named already; nothing else is kept of them."""
+
+    def kept(self):
+        return None
+
+
+class Spool:
+    """Batches in a file, one JSON object a line: they outlive the run. Several runs may share it."""
+
+    def __init__(self, path):
+        self._path = path
+        self._refused = path + ".refused"
+        self.damaged = 0  # lines that were set aside
+        for name in (path, self._refused, path + ".lock"):
+            if os.path.lexists(name) and not stat.S_ISREG(os.stat(name).st_mode):
+                raise OSError(f"{name} is no plain file")
+
+    def add(self, batches):
+        with self._locked():
+            self._write(self._read() + batches)
+
+    def batches(self):
+        with self._locked():
+            return self._read()
+
+    def settle(self, batch, rest=None):
+        with self._locked():
+            held = self._read()
+            kept = [one for one in held if one.key != batch.key]
+            # Where another run was quicker, the rest is its as well.
+            self._write(kept + [rest] if rest and len(kept) < len(held) else kept)
+
+    def set_aside(self, reports, problem):
+        with self._locked():
+            self._append(self._refused, json.dumps({"problem": problem, "reports": reports}))
+
+    def kept(self):
+        with self._locked():
+            count = sum(len(batch.reports) for batch in self._read())
+        return f"{count} report(s) wait in {self._path}, and the next run sends them" if count else None
+
+    @contextlib.contextmanager
+    def _locked(self):
+        lock = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _read(self):
+        """The batches; lines that are none are set aside."""
+        batches, damaged = [], []
+        try:
+            with open(self._path, encoding="utf-8", errors="replace") as file:
+                lines = file.read().split("\n")
+        except FileNotFoundError:
+            return batches
+        for line in lines[:-1] if lines[-1] == "" else lines:
+            try:
+                held = json.loads(line)
+                batches.append(Batch([dict(report) for report in held["reports"]], str(held["key"])))
+            except (ValueError, KeyError, TypeError):
+                damaged.append(json.dumps({"problem": "this line of the spool is damaged", "line": line}))
+        if damaged:
+            self._append(self._refused, *damaged)
+            self._write(batches)
+            self.damaged += len(damaged)
+        return batches
+
+    def _write(self, batches):
+        """Replaces the file as a whole, so that a run that is killed loses nothing."""
+        if not batches:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+            return
+        beside = f"{self._path}.{os.getpid()}.tmp"
+        lines = [json.dumps({"key": batch.key, "reports": batch.reports}) for batch in batches]
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        self._append(beside, *lines)
+        os.replace(beside, self._path)
+        folder = os.open(os.path.dirname(self._path) or ".", os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    @staticmethod
+    def _append(path, *lines):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(handle, 0o600)
+            file.write("".join(line + "\n" for line in lines))
+            file.flush()
+            os.fsync(handle)
+
+
+# ---- the callback ----
+
+
+def guarded(method):
+    """An exception of ours is told, and leaves its host without a verdict: Ansible would only warn."""
+
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            return self._failed_inside(method.__name__, error, args)
+
+    return call
 
 
 class CallbackModule(CallbackBase):
@@ -156,127 +534,277 @@ class CallbackModule(CallbackBase):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._hosts = {}
+        self._begin()
+        self._watch_plays()
+        atexit.register(self._at_exit, os.getpid())
+
+    def _begin(self):
+        self._hosts = {}  # inventory name: (host, Seen)
+        self._run = Run()
         self._variables = None
-        self._planned = set()
+        self._planned = {}  # plays that have not started, by id
         self._play = None
-        self._expected = []
-        self._batch_size = 0
-        self._seen = set()
-        self._stumbled = set()
-        self._troubled = False
-        self._all_stop = False
-        self._check_run = False
+        self._batches = []  # PlayIterator of each batch of the current play
+        self._expected = []  # hosts of the current play
+        self._lost = set()  # hosts of the current play that Ansible has taken tasks from
+        self._playbooks = 0
+        self._started = False
+        self._stats = None
+        self._unknown_modules = set()
+        self._trouble = False
+
+    def _watch_plays(self):
+        """Only the iterator of a play knows who has come to its end, and no callback is given it.
+
+        Where it is not to be had, nobody has come to an end.
+        """
+        make, notice = PlayIterator.__init__, self._notice
+
+        @functools.wraps(make)
+        def made(iterator, *args, **kwargs):
+            make(iterator, *args, **kwargs)
+            notice(iterator)
+
+        PlayIterator.__init__ = made
+
+    @guarded
+    def _notice(self, iterator):
+        mark, lost = iterator.mark_host_failed, self._lost
+
+        def marked(host, *args, **kwargs):
+            lost.add(host.get_name())
+            return mark(host, *args, **kwargs)
+
+        iterator.mark_host_failed = marked
+        self._batches.append(iterator)
 
     # ---- what happens during the run ----
 
+    @guarded
     def v2_playbook_on_start(self, playbook):
-        self._check_run = bool(context.CLIARGS.get("check"))
-        self._planned.update(play._uuid for play in playbook.get_plays())
+        self._started = True
+        self._playbooks += 1
+        self._planned.update((play._uuid, play) for play in playbook.get_plays())
 
+    @guarded
     def v2_playbook_on_play_start(self, play):
         # With "serial", a play starts again for each batch.
         if self._play is None or play._uuid != self._play._uuid:
             self._close_play()
-        self._planned.discard(play._uuid)
-        self._play, self._stumbled = play, set()
+            self._play = play
+            self._planned.pop(play._uuid, None)
         self._variables = play.get_variable_manager()
-        inventory = self._variables._inventory
         # All hosts of the play, also those of later batches of "serial".
-        self._expected = inventory.get_hosts(play.hosts, ignore_restrictions=True)
-        self._batch_size = len(inventory.get_hosts(play.hosts))
+        self._expected = self._hosts_of(play)
         for host in self._expected:
-            self._hosts.setdefault(host.get_name(), HostRun(host))
+            self._seen(host)
 
-    def v2_playbook_on_no_hosts_remaining(self):
-        self._all_stop = True
-
+    @guarded
     def v2_runner_on_ok(self, result):
         self._record(result)
 
+    @guarded
     def v2_runner_on_skipped(self, result):
-        self._run_of(result)
+        task, seen = result._task, self._seen(result._host)
+        arguments = {key: True for key in task.args}
+        if self._speaks(result) and compares(module_of(result), arguments, None, self.get_option("comparing_modules")):
+            seen.passed_over += 1
 
+    @guarded
     def v2_runner_on_failed(self, result, ignore_errors=False):
-        run = self._record(result, failed=True)
-        name = result._task.get_name()
+        # Noted before anything is looked at.
+        seen, name = self._seen(result._host), result._task.get_name()
         if ignore_errors:
-            run.ignored_task = name
+            seen.ignored_task = name
         else:
-            run.failed_task = name
-            self._stumble(result)
+            seen.failed_task = name
+        self._record(result, failed=True)
 
+    @guarded
     def v2_runner_on_unreachable(self, result):
-        self._run_of(result).unreachable = True
-        self._stumble(result)
+        self._seen(result._host).unreachable = True
 
     def v2_playbook_on_stats(self, stats):
-        self._close_play()
-        if not self._check_run and self.get_option("only_check_runs"):
-            return self._display.display("gitops-status: nothing is reported of a run without --check")
-        if self._is_partial() and not self.get_option("report_partial_runs"):
-            return self._display.display("gitops-status: nothing is reported of a run of chosen tasks only")
-        if self._planned:
-            for run in self._hosts.values():
-                run.incomplete = True
-        runs = [run for run in self._hosts.values() if self._check_run or run.compared]
-        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        reports = [self._report(run, stats, now) for run in runs]
-        if reports and not self._send_all(reports) and self.get_option("fatal"):
-            self._display.error("gitops-status: a report was not delivered, and that is fatal here")
-            # Exceptions of callbacks become warnings; this one ends the run.
-            raise SystemExit(1)
+        self._stats = stats
+        # Comes after each playbook of the command line: what counts is the last.
+        if self._playbooks >= len(context.CLIARGS.get("args") or ()):
+            self._finish()
+            trouble = self._trouble
+            self._begin()
+            if trouble and self.get_option("fatal"):
+                self._display.error("gitops-status: not everything was reported, and that is fatal here")
+                # Exceptions of callbacks become warnings; this one ends the run.
+                raise SystemExit(1)
+
+    def _at_exit(self, process):
+        """Reports a run that has ended before its last playbook; its exit code says so already."""
+        if self._started and os.getpid() == process:
+            self._finish()
 
     # ---- collecting ----
 
-    def _run_of(self, result):
-        host = result._host
-        self._seen.add(host.get_name())
-        return self._hosts.setdefault(host.get_name(), HostRun(host))
+    def _seen(self, host):
+        return self._hosts.setdefault(host.get_name(), (host, Seen()))[1]
 
-    def _stumble(self, result):
-        """One failure may end the play for everybody."""
-        self._troubled = True
-        self._stumbled.add(result._host.get_name())
-        share = self._play.max_fail_percentage
-        if self._play.any_errors_fatal or result._task.any_errors_fatal:
-            self._all_stop = True
-        elif share is not None and len(self._stumbled) * 100 > float(share) * self._batch_size:
-            self._all_stop = True
+    @staticmethod
+    def _hosts_of(play):
+        return play.get_variable_manager()._inventory.get_hosts(play.hosts, ignore_restrictions=True)
 
     def _close_play(self):
-        """Who has not seen all of the play: everybody if it was stopped, or hosts without a word if it went wrong."""
-        for host in self._expected:
-            unheard = self._troubled and host.get_name() not in self._seen
-            if self._all_stop or unheard:
-                self._hosts[host.get_name()].incomplete = True
-        self._expected, self._seen, self._troubled, self._all_stop = [], set(), False, False
+        """Who has come to the end of the play: those for whom Ansible has no further task, and took none away."""
+        names = {host.get_name() for host in self._expected}
+        for batch in self._batches:
+            names.update(name for name in batch.host_states if name in self._hosts)
+        all_failed = {name for batch in self._batches for name in batch.get_failed_hosts()}
+        for name in names:
+            seen = self._hosts[name][1]
+            seen.plays += 1
+            states = [batch.host_states[name] for batch in self._batches if name in batch.host_states]
+            # Without blocks Ansible only remembers a failure of an earlier play.
+            states = [state for state in states if state._blocks]
+            ended = bool(states) and all(state.run_state == IteratingStates.COMPLETE for state in states)
+            failed = name in all_failed
+            if name in self._lost and not failed and seen.rescued_task is None:
+                # A failure that was rescued may have been another host's, under run_once.
+                seen.rescued_task = "a task that ran once for all hosts"
+            if ended and not failed:
+                seen.finished += 1
+        self._batches, self._expected, self._lost = [], [], set()
+
+    @staticmethod
+    def _speaks(result):
+        """Whether the task may say something about the host's drift.
+
+        A handler follows from a change, and a task outside check mode has really run: neither is drift.
+        """
+        checks = result._task_fields.get("check_mode", result._task.check_mode)
+        return bool(checks) and not isinstance(result._task, Handler) and (
+            short_name(module_of(result)) not in SILENT_MODULES)
 
     def _record(self, result, failed=False):
-        run = self._run_of(result)
-        task, action = result._task, short_action(result._task)
-        # A handler follows from a change, and a task outside check mode has really run: neither is drift.
-        if isinstance(task, Handler) or not task.check_mode or action in SILENT_ACTIONS:
-            return run
-        parts = [part for part in result._result.get("results") or [] if isinstance(part, dict)]
-        for part in parts or [result._result]:
-            if part.get("skipped") or part.get("failed") or (failed and not parts):
-                continue
-            run.compared += 1
-            if part.get("changed"):
-                self._drift(run, task, action, part)
-        return run
-
-    def _drift(self, run, task, action, part):
-        delegated = task.delegate_to and task.delegate_to != run.host.get_name()
-        path = None if delegated else path_of(part)
-        if path is None:
-            run.saw("task: " + task.get_name()[:1000], None)
+        seen, task, data = self._seen(result._host), result._task, result._result
+        if not self._speaks(result):
             return
+        parts = [part for part in data.get("results") or [] if isinstance(part, dict)] if task.loop else []
+        drifts = []
+        for part in parts or [data]:
+            if part.get("unreachable"):
+                seen.unreachable = True
+            elif part.get("skipped"):
+                continue
+            elif part.get("failed") or (failed and not parts):
+                continue
+            elif part.get("ansible_job_id") and not part.get("finished"):
+                seen.unfinished_task = task.get_name()
+            elif part.get("changed"):
+                drifts.append((self._drift(seen, result, part), part))
+            else:
+                self._unchanged(seen, result, part)
+        for path, part in drifts:
+            if path is not None:
+                seen.drift_kind(path, kind_of(module_of(result), part))
+
+    def _drift(self, seen, result, part):
+        """Notes what would change; gives its path, if it is a file of the host."""
+        path = None if self._delegated(result) else path_of(part)
+        if path is None:
+            seen.drift("task: " + result._task.get_name()[:1000])
+            return None
         root = (self.get_option("config_root") or "").rstrip("/") + "/"
         if root != "/" and path.startswith(root):
             path = path[len(root):]
-        run.saw(path, kind_of(action, part))
+        return seen.drift(path)
+
+    def _unchanged(self, seen, result, part):
+        """Counts evidence. Neither what was told not to fail, nor what was told not to change, is any."""
+        task, module = result._task, module_of(result)
+        arguments = arguments_of(part) or dict(task.args)
+        if not compares(module, arguments, part.get("diff"), self.get_option("comparing_modules")):
+            if may_compare(module):
+                self._unknown_modules.add(str(module))
+            return
+        if task.failed_when and talked_away(part, "censored" in part):
+            seen.ignored_task = seen.ignored_task or task.get_name()
+        elif task.changed_when or (self._delegated(result) and not self.get_option("accept_delegated")):
+            return
+        else:
+            seen.compared += 1
+
+    @staticmethod
+    def _delegated(result):
+        """Whether the task looked at another host than the one it was run for."""
+        task = result._task
+        # In a loop each item may have a host of its own: what is a template there counts as another one.
+        to = (None if task.loop else result._task_fields.get("delegate_to")) or task.delegate_to
+        return bool(to) and to != result._host.get_name()
+
+    def _failed_inside(self, place, error, args):
+        """What the plugin could not take in, it cannot vouch for."""
+        self._trouble = True
+        words = f"{place}: {type(error).__name__}: {error}"
+        host = getattr(args[0], "_host", None) if args else None
+        if host is not None:
+            self._seen(host).broken = words
+        else:
+            self._run.broken = words
+        self._warn(f"an error of the plugin itself{' at ' + host.get_name() if host else ''}: {words}")
+
+    # ---- reporting ----
+
+    def _finish(self):
+        """Reports every host of the run, once."""
+        self._started = False
+        try:
+            self._close_play()
+            self._send_all(self._outbox_of([Batch(chunk) for chunk in chunks(self._reports())]))
+        except Exception as error:
+            self._failed_inside("report", error, ())
+
+    def _outbox_of(self, batches):
+        """What is to be sent, in the spool if there is one: nothing is lost then if this run is killed."""
+        path = self.get_option("spool")
+        try:
+            outbox = Spool(os.path.expanduser(path)) if path else Memory()
+            outbox.add(batches)
+        except OSError as error:
+            self._trouble = True
+            self._warn(f"the spool cannot be used: {error}")
+            outbox = Memory()
+            outbox.add(batches)
+        return outbox
+
+    def _reports(self):
+        run = self._run
+        checks = bool(context.CLIARGS.get("check"))
+        if not checks and self.get_option("only_check_runs"):
+            self._say("gitops-status: nothing is reported of a run without --check")
+            return []
+        run.playbooks_missing = self._playbooks < len(context.CLIARGS.get("args") or ())
+        run.partial = self._is_partial() and not self.get_option("partial")
+        run.accept_ignored_errors = self.get_option("accept_ignored_errors")
+        self._expect_planned()
+        if self._hosts.pop("localhost", None):
+            self._say("gitops-status: localhost is left out; give a host of its own name to report it")
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        seen = [(host, seen) for host, seen in self._hosts.values() if checks or seen.compared or seen.files]
+        reports = [self._report(host, seen, now) for host, seen in seen]
+        if self._unknown_modules and any(report["status"] == "unknown" for report in reports):
+            names = ", ".join(sorted(self._unknown_modules)[:10])
+            self._say(f"gitops-status: not known to compare anything (GITOPS_STATUS_COMPARING_MODULES): {names}")
+        once = merged(reports)
+        if len(once) < len(reports):
+            self._warn("several hosts of the inventory have the same gitops_host: they are reported as one")
+        return once
+
+    def _expect_planned(self):
+        """Plays that never started leave their hosts unfinished."""
+        for play in self._planned.values():
+            with contextlib.suppress(Exception):  # a pattern that only earlier plays could have made plain
+                for host in self._hosts_of(play):
+                    self._seen(host).plays += 1
+        if self._planned:
+            for _, seen in self._hosts.values():
+                seen.plays += 1
 
     @staticmethod
     def _is_partial():
@@ -284,113 +812,124 @@ class CallbackModule(CallbackBase):
         chosen = [tag for tag in arguments.get("tags") or [] if tag != "all"]
         return bool(chosen or arguments.get("skip_tags") or arguments.get("start_at_task") or arguments.get("step"))
 
-    # ---- reporting ----
-
-    def _verdict(self, run, stats):
-        """The status and, where nobody can say synced or out_of_sync, why."""
-        name = run.host.get_name()
-        if stats.failures.get(name):
-            return "failed", f"task failed: {run.failed_task}"
-        if run.unreachable or stats.dark.get(name):
-            return "unknown", "unreachable"
-        if run.files:
-            return "out_of_sync", None
-        if run.incomplete:
-            return "unknown", "the run ended early"
-        missed = run.failed_task or run.ignored_task
-        if missed and not self.get_option("accept_ignored_errors"):
-            return "unknown", f"a failure was ignored: {missed}"
-        if not run.compared:
-            return "unknown", "no task compared anything"
-        return "synced", None
-
-    def _report(self, run, stats, now):
-        status, reason = self._verdict(run, stats)
-        group, host = self._names(run.host)
-        files = sorted(run.files.items())[:MAX_FILES]
-        report = {"server_group": group, "host": host, "status": status, "last_cron_check": now}
+    def _report(self, host, seen, now):
+        name = host.get_name()
+        if seen.failed_task is not None and self._stats is not None and not self._stats.failures.get(name):
+            # A failure that Ansible does not count was rescued.
+            seen.rescued_task, seen.failed_task = seen.failed_task, None
+        status, reason = verdict(seen, self._run)
+        group, known_as = self._names(host)
+        files = sorted(seen.files.items())[:MAX_FILES]
+        report = {"server_group": group, "host": known_as, "status": status, "last_cron_check": now}
         if files or status == "synced":
             report["changed_files"] = [{"path": path, "kind": kind} if kind else path for path, kind in files]
         if reason:
-            report["labels"] = {"reason": reason[:80]}
+            report["labels"] = {"reason": " ".join(reason.split())[:MAX_REASON]}
         for key in ("commit_sha", "run_id", "run_url", "max_age"):
             value = self.get_option(key)
             if value:
                 report[key] = value
-        words = ["gitops-status", f"{group}/{host} {status}", reason, ", ".join(path for path, _ in files[:10])]
-        self._display.display(": ".join(word for word in words if word))
+        words = ["gitops-status", f"{group}/{known_as} {status}", reason, ", ".join(path for path, _ in files[:10])]
+        self._say(": ".join(word for word in words if word))
         return report
 
     def _names(self, host):
-        """Group and host as the server shall know them."""
-        variables = self._variables.get_vars(host=host, include_hostvars=False)
+        """Group and host as the server shall know them; the inventory's, if a variable cannot be worked out."""
+        variables = {}
 
         def said(name):
-            value = variables.get(name)
-            if isinstance(value, str) and "{{" in value:
-                value = Templar(loader=None, variables=variables).template(value)
-            return str(value) if value else None
+            try:
+                if not variables:
+                    variables.update(self._variables.get_vars(host=host))
+                value = variables.get(name)
+                if isinstance(value, str):
+                    value = Templar(loader=self._variables._loader, variables=variables).template(value)
+                return str(value).strip() if value is not None else None
+            except Exception as error:
+                self._trouble = True
+                self._warn(f"{host.get_name()} is reported under its inventory name: {name} cannot be worked out: {error}")
+                return None
 
         groups = [group for group in host.get_groups() if group.name not in ("all", "ungrouped")]
         innermost = min(groups, key=lambda group: (-group.depth, group.name)).name if groups else "ungrouped"
         group = said("gitops_server_group") or self.get_option("server_group") or innermost
         return group, said("gitops_host") or host.get_name()
 
-    def _send_all(self, reports):
-        return all([self._send(chunk) for chunk in self._chunks(reports)])
+    # ---- sending ----
+
+    def _send_all(self, outbox):
+        """Sends what waits, oldest first. Where nobody answers, each of the others is tried once."""
+        attempts = ATTEMPTS
+        for batch in outbox.batches():
+            while batch:
+                problem, refused, final = self._deliver(batch, attempts)
+                if problem is None:
+                    outbox.settle(batch)
+                    break
+                self._trouble = True
+                self._warn(f"NOT delivered: {problem}")
+                if not final:
+                    attempts = 1
+                    break
+                batch = self._refuse(outbox, batch, refused, problem)
+        if outbox.damaged:
+            self._trouble = True
+            self._warn(f"{outbox.damaged} line(s) of the spool are damaged: they are in the file .refused beside it")
+        kept = outbox.kept()
+        if kept:
+            self._warn(kept)
 
     @staticmethod
-    def _chunks(reports):
-        chunk, size = [], 0
-        for report in reports:
-            weight = len(json.dumps(report)) + 2
-            if chunk and (len(chunk) == MAX_REPORTS or size + weight > MAX_BODY_BYTES):
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(report)
-            size += weight
-        yield chunk
+    def _refuse(outbox, batch, refused, problem):
+        """Takes out what the server refuses for good; gives what is left of the batch, to be sent anew."""
+        aside = [report for index, report in enumerate(batch.reports) if not refused or index in refused]
+        others = [report for index, report in enumerate(batch.reports) if refused and index not in refused]
+        rest = Batch(others) if others else None
+        outbox.set_aside(aside, problem)
+        outbox.settle(batch, rest)
+        return rest
 
-    def _send(self, reports):
-        """Sends one array; where the server refuses some of its reports, the others once more without them."""
-        problem, refused = self._deliver(reports)
-        if problem is None:
-            return True
-        self._warn(problem)
-        others = [report for index, report in enumerate(reports) if index not in refused]
-        if refused and others:
-            self._send(others)
-        return False
-
-    def _warn(self, problem):
+    def _warn(self, words):
         """In one line, which Ansible's own warnings are not."""
-        self._display.display(f"[WARNING]: gitops-status: NOT delivered: {problem}", color=C.COLOR_WARN, stderr=True)
+        words = shown(" ".join(words.split()))
+        self._display.display(f"[WARNING]: gitops-status: {words}", color=C.COLOR_WARN, stderr=True)
 
-    def _deliver(self, reports):
-        """Tries as long as trying again may help; gives what went wrong and the reports the server refused."""
-        key, problem, refused = f"ansible-{uuid.uuid4()}", None, set()
-        for attempt in range(ATTEMPTS):
+    def _say(self, words):
+        self._display.display(shown(words))
+
+    def _deliver(self, batch, attempts):
+        """Tries as long as trying again may help.
+
+        Gives what went wrong (None: nothing), the places of the reports that the server refuses, and whether for good.
+        """
+        problem, refused, final = None, set(), False
+        for attempt in range(attempts):
             time.sleep(2 * attempt)
             try:
-                self._show(self._post(reports, key))
-                return None, set()
+                self._show(self._post(batch))
+                return None, set(), False
             except HTTPError as error:
-                problem, refused = self._words(error, reports)
+                problem, refused = self._words(error, batch.reports)
+                final = error.code in FINAL_REFUSALS
                 if error.code not in (408, 429, 502, 503, 504):
                     break
-            except Exception as error:  # no answer, TLS, a proxy, an answer that is not JSON
-                problem = f"{len(reports)} report(s): {error}"
-        return problem, refused
+            except Exception as error:  # no answer, TLS, a proxy, an answer that is not the server's
+                problem = f"{len(batch.reports)} report(s): {error}"
+        return problem, refused, final
 
-    def _post(self, reports, key):
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+    def _post(self, batch):
+        headers = {"Content-Type": "application/json", "Idempotency-Key": batch.key}
         if self.get_option("token"):
             headers["Authorization"] = "Bearer " + self.get_option("token")
         response = open_url(
             self.get_option("server_url").rstrip("/") + "/status/cron?create=true",
-            method="POST", data=json.dumps(reports).encode(), headers=headers, use_netrc=False,
+            method="POST", data=json.dumps(batch.reports).encode(), headers=headers, use_netrc=False,
             timeout=30, follow_redirects="none", http_agent="gitops-status-callback")
-        return json.loads(response.read())
+        answer = json.loads(response.read())
+        receipts = answer.get("reports") if isinstance(answer, dict) else None
+        if not isinstance(receipts, list) or len(receipts) != len(batch.reports):
+            raise ValueError("the answer has no receipt for each report: is this a gitops-status-server?")
+        return answer
 
     @staticmethod
     def _words(error, reports):
@@ -412,7 +951,15 @@ class CallbackModule(CallbackBase):
         return f"HTTP {error.code}: " + "; ".join(words), refused
 
     def _show(self, answer):
-        for receipt in answer.get("reports") or []:
-            self._display.display("gitops-status receipt {origin} {id} {hash}".format(**receipt))
+        for receipt in answer["reports"]:
+            self._say("gitops-status receipt {origin} {id} {hash}".format(**receipt))
         for warning in answer.get("warnings") or []:
-            self._display.display(f"gitops-status: the server's warning: {warning}")
+            self._say(f"gitops-status: the server's warning: {warning}")
+
+
+def module_of(result):
+    """The module's full name, as far as this version of Ansible says it."""
+    chosen = result._task_fields.get("action") or result._task.action
+    resolved = getattr(result._task, "resolved_action", None)
+    # An action that is a template was resolved to nothing, or to its text.
+    return resolved if resolved and str(resolved).rpartition(".")[2] == str(chosen).rpartition(".")[2] else str(chosen)
