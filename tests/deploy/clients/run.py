@@ -3,8 +3,8 @@
 
     tests/deploy/clients/run.py SERVER_BINARY VENV_BIN_DIR [TEST...]
 
-VENV_BIN_DIR is the bin folder of a virtual environment with ansible-core==2.17.14. Also needed: curl, sh,
-bash. TEST names a part of the whole: test_script, test_plugin.Verdicts, … Nothing outside temporary folders
+VENV_BIN_DIR is the bin folder of a virtual environment with ansible-core; the script matrix makes some and runs this
+for each. Also needed: curl, sh, bash. TEST names a part of the whole: test_script, test_plugin.Verdicts, … Nothing outside temporary folders
 is touched; all servers listen on 127.0.0.1.
 """
 
