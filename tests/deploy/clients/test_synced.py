@@ -142,6 +142,19 @@ class TheEnd(SyncedCase):
   tasks: [{name: Same, SAME}]
 """, hosts=("h1", "h2"))
         self.assertWords(seen, done, h1="failed", h2=EARLY)
+        # A play that did not start might have been for anybody: earlier plays make groups.
+        seen, done = self.check("", whole="""
+- hosts: h2
+  gather_facts: false
+  tasks: [{name: Same, SAME}]
+- hosts: h1
+  gather_facts: false
+  tasks: [fail: ]
+- hosts: made_by_an_earlier_play
+  gather_facts: false
+  tasks: [{name: Same, SAME}]
+""", hosts=("h1", "h2"))
+        self.assertWords(seen, done, h1="failed", h2=EARLY)
 
     def test_a_role_that_is_not_there(self):
         for task in ("- {name: Role, include_role: {name: nothing}}",
