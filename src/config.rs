@@ -9,7 +9,7 @@ pub use offline::{
     BackupArgs, ExportArgs, ExportFormat, HealthcheckArgs, ImportArgs, KeyCommand, NewTokenArgs,
     RestoreArgs, ReviewArgs, ReviewFormat, TokenCommand, VerifyArgs,
 };
-pub use values::{Bytes, LogFormat, Networks, Room};
+pub use values::{Bytes, LogFormat, Networks, PublicUrl, Room};
 
 use crate::domain::max_age::StaleAfter;
 use clap::{Args, Parser, Subcommand};
@@ -182,8 +182,8 @@ pub struct ServeArgs {
     /// whoever reaches it. `gitops-status-server token new` makes its entries.
     #[arg(long, env = "TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
-    /// Proxies whose X-Forwarded-For is believed for remote_address: addresses or networks,
-    /// separated by commas.
+    /// Proxies whose X-Forwarded-For is believed for remote_address, and whose X-Forwarded-Host names
+    /// the host asked: addresses or networks, separated by commas.
     #[arg(
         long,
         env = "TRUSTED_PROXIES",
@@ -192,6 +192,16 @@ pub struct ServeArgs {
         value_name = "LIST"
     )]
     pub trusted_proxies: Networks,
+    /// This server's address as people see it, like https://status.example.org/gitops: pages under it
+    /// may write. Needed where a proxy changes the name it passes on.
+    #[arg(
+        long,
+        env = "PUBLIC_URL",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "URL"
+    )]
+    pub public_url: PublicUrl,
     /// How long one question to the history may take before it is refused as too wide.
     #[arg(long, env = "READ_DEADLINE", default_value = "2s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub read_deadline: std::time::Duration,

@@ -95,6 +95,7 @@ fn rules(args: &ServeArgs, stale_after: StaleAfter, tokens: Tokens) -> Rules {
         max_body_bytes: args.max_body_bytes.0 as usize,
         pushgateway_compat_job: args.pushgateway_compat_job.trim().to_owned(),
         trusted_proxies: args.trusted_proxies.0.clone(),
+        public_url: args.public_url.0.clone(),
         tokens,
     }
 }

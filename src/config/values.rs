@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use ipnet::IpNet;
 use std::str::FromStr;
+use url::Url;
 
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,6 +71,37 @@ impl FromStr for Networks {
     }
 }
 
+/// An address as people see it; empty for none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublicUrl(pub Option<Url>);
+
+impl FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let example = "is no address like https://status.example.org";
+        let (scheme, rest) = text.split_once("://").ok_or(example)?;
+        let is_web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        // The parser would repair the rest.
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+        if !is_web || rest.starts_with('/') || rest.contains(odd) {
+            return Err(example.into());
+        }
+        let url = Url::parse(text).map_err(|error| format!("{example}: {error}"))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("must end with its path, without ? and #".into());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("must not hold a user or password".into());
+        }
+        Ok(Self(Some(url)))
+    }
+}
+
 /// Words for yes and no.
 pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
@@ -83,4 +115,42 @@ pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
 pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("is not NAME=VALUE")?;
     Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_an_address_and_nothing_more() {
+        let read = |text: &str| text.parse::<PublicUrl>();
+        assert_eq!(read("  "), Ok(PublicUrl(None)));
+        for (text, origin) in [
+            ("https://status.example.org", "https://status.example.org"),
+            (" HTTP://Status.example.org:80/gitops/ ", "http://status.example.org"),
+            ("https://[::1]:8443", "https://[::1]:8443"),
+        ] {
+            let url = read(text).ok().and_then(|url| url.0);
+            let read = url.map(|url| url.origin().ascii_serialization());
+            assert_eq!(read.as_deref(), Some(origin), "{text}");
+        }
+        for wrong in [
+            "status.example.org",
+            "https:status.example.org",
+            "ftp://status.example.org",
+            "https://",
+            "https:///path",
+            "https://a b",
+            "https://a\tb",
+            "https:\\\\a",
+            "https://a/?q",
+            "https://a/#f",
+            "https://u@a",
+            "https://:p@a",
+            "javascript://a",
+        ] {
+            let problem = read(wrong).expect_err(wrong);
+            assert!(!problem.contains('\n'), "{problem}");
+        }
+    }
 }

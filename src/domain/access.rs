@@ -59,11 +59,13 @@ pub enum Denial {
     Scope,
     /// The token is not for this group's reports.
     Group,
+    /// A browser sent a write for a page of another site.
+    OtherSite,
 }
 
 impl Denial {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Missing,
         Self::Unknown,
         Self::Mistyped,
@@ -71,6 +73,7 @@ impl Denial {
         Self::Ambiguous,
         Self::Scope,
         Self::Group,
+        Self::OtherSite,
     ];
 
     /// As `/metrics` and the log call it.
@@ -83,6 +86,7 @@ impl Denial {
             Self::Ambiguous => "ambiguous",
             Self::Scope => "scope",
             Self::Group => "group",
+            Self::OtherSite => "other_site",
         }
     }
 }

@@ -148,7 +148,7 @@ fn judge(needs: Needs, request: &ServiceRequest, app: &AppState) -> Result<(), P
 
 /// Counts a refusal, and says why in the log, which the client is not told. Names the route, not the
 /// path: clients put into that what they like.
-fn note(app: &AppState, denial: Denial, token: Option<&str>, route: Option<&str>) {
+pub(super) fn note(app: &AppState, denial: Denial, token: Option<&str>, route: Option<&str>) {
     app.meters.denied(denial);
     tracing::debug!(reason = denial.word(), token, route, "not admitted");
 }

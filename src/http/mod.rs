@@ -18,11 +18,13 @@ pub mod past;
 mod prepared;
 mod problem;
 mod proofs;
+mod proxies;
 mod push;
 mod reports;
 mod respond;
 mod route;
 pub mod server;
+mod site;
 mod status;
 mod system;
 mod unread;
@@ -51,6 +53,7 @@ use metrics::Meters;
 use prepared::PreparedStatus;
 use route::{Endpoint, at, timed};
 use std::sync::Arc;
+use url::Url;
 
 /// What handlers work with. One for all workers.
 pub struct AppState {
@@ -84,8 +87,10 @@ pub struct Rules {
     pub max_body_bytes: usize,
     /// The job whose stacks `/metrics` shows as `drift_stack_*`; empty for none.
     pub pushgateway_compat_job: String,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The server's address as people see it, if the operator has said it.
+    pub public_url: Option<Url>,
     /// Who may do what.
     pub tokens: Tokens,
 }

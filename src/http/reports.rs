@@ -6,7 +6,7 @@ use super::openapi::answers::{Recorded, RecordedV1};
 use super::openapi::shapes::{CronBody, PipelineBody, V1Body};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
-use super::{AppState, access, body};
+use super::{AppState, access, body, proxies};
 use crate::domain::line::hex;
 use crate::domain::names::{HostKey, near};
 use crate::domain::report::{Sender, Source};
@@ -14,11 +14,9 @@ use crate::domain::time::Timestamp;
 use crate::ingest::{self, Parsed, Refusal};
 use crate::recorder::{IdempotencyKey, Receipt, RecordError, Submission};
 use crate::store::Rejection;
-use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Characters an Idempotency-Key may have.
@@ -394,27 +392,6 @@ pub(super) async fn list_refusal(
 
 /// Who hands this request in.
 pub(super) fn sender(request: &HttpRequest, state: &AppState) -> Arc<Sender> {
-    let remote_address = remote_address(request, &state.rules.trusted_proxies);
+    let remote_address = proxies::remote_address(request, &state.rules.trusted_proxies);
     Arc::new(Sender { reported_by: access::token_name(request), remote_address })
-}
-
-/// The client's address: the peer's, or, behind trusted proxies, the nearest address in
-/// `X-Forwarded-For` that is not a trusted proxy's.
-fn remote_address(request: &HttpRequest, trusted: &[ipnet::IpNet]) -> Option<String> {
-    let mut client = request.peer_addr()?.ip().to_canonical();
-    for forwarded in forwarded_for(request.headers()).into_iter().rev() {
-        if !trusted.iter().any(|network| network.contains(&client)) {
-            break;
-        }
-        match forwarded.parse::<IpAddr>() {
-            Ok(address) => client = address.to_canonical(),
-            Err(_) => break,
-        }
-    }
-    Some(client.to_string())
-}
-
-fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
-    let values = headers.get_all(header::X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|address| address.trim().to_owned()).collect()
 }

@@ -1,7 +1,7 @@
 //! The HTTP server: actix's, put together by hand, because its connections are ours.
 
 use super::connection::{Connection, Crowd, HEAD_DEADLINE, KEEP_ALIVE};
-use super::{AppState, edge, routes};
+use super::{AppState, edge, routes, site};
 use actix_http::HttpService;
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
@@ -46,7 +46,8 @@ pub fn start(
     let stopping = builder.graceful_shutdown_signal();
     let state = state.clone();
     let worker = move || {
-        let app = App::new().app_data(state.clone()).wrap(from_fn(edge::edge));
+        let app = App::new().app_data(state.clone());
+        let app = app.wrap(from_fn(site::no_other_site_writes)).wrap(from_fn(edge::edge));
         let app = app.configure(more.clone()).configure(routes).into_factory();
         let app = app.map_err(|error: actix_web::Error| error.error_response());
         let stopping = stopping.clone();

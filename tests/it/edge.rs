@@ -48,7 +48,7 @@ fn every_answer_says_what_a_browser_may_make_of_it() {
     for (place, answer) in answers {
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", "same-origin"),
             ("x-frame-options", "DENY"),
             ("cross-origin-resource-policy", "same-origin"),
         ] {

@@ -47,6 +47,7 @@ mod refusals;
 mod restore;
 mod retries;
 mod settled;
+mod site;
 mod slow;
 mod space;
 mod status;

@@ -40,13 +40,13 @@ pub fn fill_in(document: &mut OpenApi) {
                 _ => None,
             };
             if let Some(operation) = operation {
-                secure(operation, *needs);
+                secure(operation, *method != "GET", *needs);
             }
         }
     }
 }
 
-fn secure(operation: &mut Operation, needs: Needs) {
+fn secure(operation: &mut Operation, writes: bool, needs: Needs) {
     let Some(scope) = needs.scope() else {
         operation.security = Some(Vec::new());
         return;
@@ -61,11 +61,15 @@ fn secure(operation: &mut Operation, needs: Needs) {
     let unknown = response(description, &problem).header("WWW-Authenticate", header.build());
     operation.responses.responses.insert("401".into(), unknown.build().into());
     let problem = Problem::lacks_scope("ci-rsyslog", scope);
-    let description = match scope {
+    let mut description = match scope {
         Scope::Report => "The token does not have the scope, or is not for the group",
         _ => "The token does not have the scope",
-    };
-    let lacking = response(description, &problem);
+    }
+    .to_owned();
+    if writes {
+        description.push_str(". Or a browser sent it for a page of another site (`other-site`)");
+    }
+    let lacking = response(&description, &problem);
     operation.responses.responses.insert("403".into(), lacking.build().into());
 }
 

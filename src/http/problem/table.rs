@@ -82,6 +82,29 @@ impl Problem {
         Self { errors, ..Self::forbidden(detail) }
     }
 
+    /// 403: a browser sent it for a page of another site, by the word of its `Sec-Fetch-Site`.
+    pub fn for_other_site(word: &str) -> Self {
+        Self::other_site(format!(
+            "A browser sent this for a page of another site (Sec-Fetch-Site: {word:?}); nothing was \
+             stored. Only pages of this server itself may write: open them under its own address \
+             (PUBLIC_URL). Scripts and pipelines send neither Sec-Fetch-Site nor Origin"
+        ))
+    }
+
+    /// 403: a browser sent it for a page of another site, which its `Origin` names.
+    pub fn from_other_origin(origin: &str) -> Self {
+        Self::other_site(format!(
+            "A browser sent this for a page of {origin:?}, which is neither PUBLIC_URL nor the host \
+             asked; nothing was stored. If that is how people reach this server, set PUBLIC_URL to \
+             it. Scripts and pipelines send no Origin"
+        ))
+    }
+
+    fn other_site(detail: String) -> Self {
+        let title = "A browser sent this for another site";
+        Self::new(StatusCode::FORBIDDEN, "other-site", title, detail)
+    }
+
     fn forbidden(detail: String) -> Self {
         let title = "The access token is not for this";
         Self::new(StatusCode::FORBIDDEN, "forbidden", title, detail)

@@ -27,6 +27,8 @@ REFUSED = [
     ({"persistence": {"size": "five"}}, "/persistence/size"),
     ({"resources": {"limit": {}}}, "'limit' not allowed"),
     ({"resources": {"limits": {"memory": "256 MB"}}}, "/resources/limits/memory"),
+    ({"config": {"publicUrl": "status.example.org"}}, "/config/publicUrl"),
+    ({"config": {"publicUrl": "https://status.example.org/?a=b"}}, "/config/publicUrl"),
     ({"config": None}, "missing property 'config'"),
     ({"config": {"staleAfter": "26"}}, "/config/staleAfter"),
     ({"config": {"staleAfterGroups": "rsyslog-*"}}, "/config/staleAfterGroups"),

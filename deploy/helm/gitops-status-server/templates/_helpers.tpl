@@ -131,6 +131,7 @@ What would stop the server's first start is refused here.
   "CRON_CREATES_HOSTS" $config.cronCreatesHosts
   "MAX_BODY_BYTES" $config.maxBodyBytes
   "TRUSTED_PROXIES" $config.trustedProxies
+  "PUBLIC_URL" $config.publicUrl
   "PUSHGATEWAY_COMPAT_JOB" $config.pushgatewayCompatJob
   "LOG_FORMAT" $config.logFormat
   "RUST_LOG" $config.rustLog
