@@ -4,13 +4,16 @@
 //! ```toml
 //! [ci-rsyslog]
 //! sha256 = "…"                  # or a list of two, while a token is being exchanged
-//! scopes = ["report"]
 //! groups = ["rsyslog-*"]        # without it: all groups
 //! expires = 2027-06-30
+//! scopes = ["report"]           # last: see below
 //!
 //! [anonymous]                   # what needs no token
 //! scopes = ["read"]
 //! ```
+//!
+//! An entry without `scopes` is an error, and the other keys only narrow what they allow. So where
+//! `scopes` stand last, a file that is cut short never allows more than the whole one.
 //!
 //! Errors are one line that names the place and says what to do. They repeat no value that could be a
 //! token or a hash of one.
@@ -244,7 +247,7 @@ pub fn parse_moment(text: &str) -> Option<Timestamp> {
     absolute.then(|| Timestamp::parse_bound(text, Timestamp::default()).ok())?
 }
 
-/// An entry's text, as `token new` prints it.
+/// An entry's text, as `token new` prints it: `scopes` last, so that no beginning of it allows more.
 pub fn entry(
     name: &str,
     digest: &Digest,
@@ -256,7 +259,7 @@ pub fn entry(
     let name = if bare { name.to_owned() } else { quoted(name) };
     let list = |texts: Vec<String>| format!("[{}]", texts.join(", "));
     let scopes = list(scopes.iter().map(|scope| quoted(scope.word())).collect());
-    let mut text = format!("[{name}]\nsha256 = {}\nscopes = {scopes}\n", quoted(&digest.hex()));
+    let mut text = format!("[{name}]\nsha256 = {}\n", quoted(&digest.hex()));
     if !groups.is_empty() {
         let groups = list(groups.iter().map(|group| quoted(group)).collect());
         let _ = writeln!(text, "groups = {groups}");
@@ -264,6 +267,7 @@ pub fn entry(
     if let Some(expires) = expires {
         let _ = writeln!(text, "expires = {expires}");
     }
+    let _ = writeln!(text, "scopes = {scopes}");
     text
 }
 

@@ -171,8 +171,8 @@ fn an_entry_that_is_printed_is_read_back() {
     assert_eq!(
         text,
         format!(
-            "[\"ci.web\"]\nsha256 = \"{ONE}\"\nscopes = [\"report\", \"read\"]\n\
-             groups = [\"web-*\", \"a\\\"b\\\\c ü\"]\nexpires = 2027-06-30T00:00:00Z\n"
+            "[\"ci.web\"]\nsha256 = \"{ONE}\"\ngroups = [\"web-*\", \"a\\\"b\\\\c ü\"]\n\
+             expires = 2027-06-30T00:00:00Z\nscopes = [\"report\", \"read\"]\n"
         )
     );
     let set = parse(text.as_bytes()).unwrap();
@@ -181,4 +181,71 @@ fn an_entry_that_is_printed_is_read_back() {
     assert_eq!(caller.may_report_for("a\"b\\c ü"), Ok(()));
     let plain = entry("ci", &digest, &[Scope::Admin], &[], None);
     assert_eq!(plain, format!("[ci]\nsha256 = \"{ONE}\"\nscopes = [\"admin\"]\n"));
+}
+
+/// Whether a grant of a file that was cut allows nothing that the whole file's does not.
+fn is_within(cut: &Grant, whole: &Grant) -> bool {
+    let texts = |grant: &Grant| {
+        grant.groups.as_ref().map(|globs| globs.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let groups = match (texts(cut), texts(whole)) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(cut), Some(whole)) => cut.iter().all(|glob| whole.contains(glob)),
+    };
+    let expiry = match (cut.expires, whole.expires) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(cut), Some(whole)) => cut <= whole,
+    };
+    groups && expiry && cut.scopes.iter().all(|scope| whole.scopes.contains(scope))
+}
+
+/// The first length to which a file may be cut so that it is taken, and allows more than the whole.
+fn widened_at(text: &str) -> Option<usize> {
+    let whole = parse(text.as_bytes()).unwrap();
+    (0..text.len()).find(|end| {
+        let Ok(cut) = parse(&text.as_bytes()[..*end]) else { return false };
+        let wider = |token: &Token| {
+            let same = whole.tokens.iter().find(|other| other.name == token.name);
+            same.is_none_or(|other| {
+                !is_within(&token.grant, &other.grant)
+                    || token.digests.iter().any(|digest| !other.digests.contains(digest))
+            })
+        };
+        let anonymous = match (&cut.anonymous, &whole.anonymous) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(cut), Some(whole)) => !is_within(cut, whole),
+        };
+        anonymous || cut.tokens.iter().any(|token| wider(token))
+    })
+}
+
+#[test]
+fn no_beginning_of_a_file_allows_more_than_the_whole() {
+    let example = include_str!("../../../deploy/tokens/tokens.toml");
+    assert_eq!(widened_at(example), None, "the example");
+    let groups = ["web-*".to_owned(), "дом".to_owned(), "a\"b] #".to_owned()];
+    let mut all = String::new();
+    for (at, scopes) in
+        [&[Scope::Report][..], &[Scope::Report, Scope::Read], &Scope::ALL].iter().enumerate()
+    {
+        for (groups, name) in [(&groups[..0], "all"), (&groups[..1], "one"), (&groups, "a.b/more")]
+        {
+            for expires in ["", "2027-06-30", "2027-06-30T12:34:56.789Z"] {
+                let name = format!("{name}-{at}-{}", expires.len());
+                let digest = Digest::of(&name).unwrap();
+                let printed = entry(&name, &digest, scopes, groups, parse_moment(expires));
+                assert_eq!(widened_at(&printed), None, "{printed}");
+                // Behind the others, as it is put into the file.
+                all = format!("{all}\n{printed}");
+            }
+        }
+    }
+    assert_eq!(widened_at(&all), None, "{all}");
+    let by_hand =
+        "CIgroups = ['web-*']\n".replace("CI", "[ci]\nsha256 = 'ONE'\nscopes = ['report']\n");
+    let by_hand = by_hand.replace("ONE", ONE);
+    assert!(widened_at(&by_hand).is_some(), "this test finds what is not in that order");
 }
