@@ -38,7 +38,7 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     let mut params = Params::new(args.pairs());
     let hosts = hosts_filter(&params);
     let query = HistoryQuery::of(&mut params, &hosts, system_clock()(), &board);
-    if let Some(error) = params.errors.first() {
+    if let Some(error) = params.first_error() {
         let name = error.field.replace('_', "-");
         return Err(super::wrong_argument(format!("--{name}: {}", error.message)));
     }

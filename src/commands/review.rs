@@ -17,7 +17,7 @@ pub async fn run(args: ReviewArgs) -> Result<(), Failure> {
     let mut query = PastQuery::of(&mut params, &["group_by"], system_clock()());
     let group_by = group_by(&mut params);
     let period = understand_period(&mut params, args.period.as_deref(), &mut query.question);
-    if let Some(error) = params.errors.first() {
+    if let Some(error) = params.first_error() {
         let name = match error.field.as_str() {
             "period" => "PERIOD".to_owned(),
             field => format!("--{}", field.replace('_', "-")),

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::domain::names::HostKey;
-use crate::ingest::FieldError;
+use crate::ingest::{ERRORS_MAX, FieldError};
 use actix_web::HttpRequest;
 use percent_encoding::percent_decode_str;
 
@@ -38,8 +38,10 @@ pub fn id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
 #[derive(Debug, Clone, Default)]
 pub struct Params {
     pairs: Vec<(String, String)>,
-    /// What was wrong so far; all of it is answered at once.
-    pub errors: Vec<FieldError>,
+    /// What was wrong so far, at most [`ERRORS_MAX`]; all of it is answered at once.
+    errors: Vec<FieldError>,
+    /// Errors beyond those.
+    more_errors: usize,
 }
 
 impl Params {
@@ -56,7 +58,7 @@ impl Params {
     /// Parameters from elsewhere (the command line).
     pub fn new(pairs: Vec<(String, String)>) -> Self {
         let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Self { pairs, errors: Vec::new() }
+        Self { pairs, ..Self::default() }
     }
 
     /// Every value of a repeatable parameter.
@@ -123,9 +125,18 @@ impl Params {
         }
     }
 
-    /// Notes an error.
+    /// Notes an error. A URL has room for thousands.
     pub fn error(&mut self, name: &str, message: impl Into<String>) {
-        self.errors.push(FieldError::at(None, name, message));
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(FieldError::at(None, name, message));
+        } else {
+            self.more_errors += 1;
+        }
+    }
+
+    /// The first error, if any: for the command line, which tells one.
+    pub fn first_error(&self) -> Option<&FieldError> {
+        self.errors.first()
     }
 
     /// All errors at once, if any.
@@ -133,7 +144,11 @@ impl Params {
         if self.errors.is_empty() {
             return Ok(());
         }
-        Err(Problem::invalid_parameters(std::mem::take(&mut self.errors)))
+        let mut errors = std::mem::take(&mut self.errors);
+        if self.more_errors > 0 {
+            errors.push(FieldError::rest(std::mem::take(&mut self.more_errors)));
+        }
+        Err(Problem::invalid_parameters(errors))
     }
 
     /// The parameters as one text: the same for the same set, whatever the order.

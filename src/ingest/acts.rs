@@ -1,8 +1,8 @@
 //! Bodies of acts of people: `POST /hosts/…/retire` and `/alias` (contract section 7).
 
-use super::Refusal;
 use super::fields::{FieldError, Fields};
 use super::json::{self, Json, Object};
+use super::{Refusal, shorten_warnings};
 use crate::domain::names::HostKey;
 
 /// An act's body, understood, and what was repaired or ignored in it.
@@ -32,6 +32,7 @@ pub fn parse_alias(body: &[u8]) -> Understood<HostKey> {
     let (key, warnings) = read(inner, |fields| fields.key("server_group", "host"))?;
     let ((), mut more) = read(outer, |_| Some(()))?;
     more.extend(warnings);
+    shorten_warnings(&mut more);
     Ok((key, more))
 }
 
@@ -46,7 +47,10 @@ fn read<T>(object: Object, read: impl FnOnce(&mut Fields) -> Option<T>) -> Under
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     let mut fields = Fields::new(object, None, &mut errors, &mut warnings);
     match read(&mut fields) {
-        Some(read) if !fields.finish(0) => Ok((read, warnings)),
+        Some(read) if !fields.finish(0) => {
+            shorten_warnings(&mut warnings);
+            Ok((read, warnings))
+        }
         _ => Err(Refusal::Fields { errors, subjects: Vec::new(), reports: 0 }),
     }
 }

@@ -42,6 +42,11 @@ impl FieldError {
     pub fn at(index: Option<usize>, field: &str, message: impl Into<String>) -> Self {
         Self { index, field: field.to_owned(), message: message.into() }
     }
+
+    /// So many more than are listed.
+    pub fn rest(more: usize) -> Self {
+        Self::at(None, "", format!("and {more} more errors"))
+    }
 }
 
 /// The fields of one report that have not been read yet.

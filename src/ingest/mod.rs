@@ -91,12 +91,10 @@ pub fn parse_body(source: Source, body: &[u8], ages: &StaleAfter) -> Result<Pars
         }
     }
     if errors.is_empty() {
-        shorten(&mut warnings, WARNINGS_MAX, |more| format!("and {more} more warnings"));
+        shorten_warnings(&mut warnings);
         return Ok(Parsed { reports, array, warnings });
     }
-    shorten(&mut errors, ERRORS_MAX, |more| {
-        FieldError::at(None, "", format!("and {more} more errors"))
-    });
+    shorten(&mut errors, ERRORS_MAX, FieldError::rest);
     Err(Refusal::Fields { errors, subjects, reports: count })
 }
 
@@ -120,6 +118,10 @@ fn subject(source: Source, object: &json::Object) -> (Option<String>, Option<Str
         })
     };
     (text(group), text(host))
+}
+
+fn shorten_warnings(warnings: &mut Vec<String>) {
+    shorten(warnings, WARNINGS_MAX, |more| format!("and {more} more warnings"));
 }
 
 fn shorten<T>(list: &mut Vec<T>, most: usize, rest: impl FnOnce(usize) -> T) {
