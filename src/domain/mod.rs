@@ -21,6 +21,7 @@ pub mod receipt;
 pub mod report;
 pub mod review;
 pub mod state;
+pub mod text;
 pub mod time;
 pub mod timeline;
 pub mod tree;

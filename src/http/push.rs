@@ -5,6 +5,7 @@
 use super::problem::{Problem, ProblemBody};
 use super::reports::{Subject, count, list_refusal, options, reject, sender};
 use super::{AppState, access, body};
+use crate::domain::names::NAME_MAX_CHARS;
 use crate::domain::push::Push;
 use crate::domain::report::{Report, Source};
 use crate::ingest::push::{GroupingKey, Pushed};
@@ -128,7 +129,8 @@ async fn push(
 
 /// What a refused push is about: the job, as far as it can be read.
 fn subject(key: &Result<GroupingKey, String>) -> Subject {
-    (key.as_ref().ok().map(|key| key.job().to_owned()), None)
+    let job = |key: &GroupingKey| key.job().trim().chars().take(NAME_MAX_CHARS).collect();
+    (key.as_ref().ok().map(job), None)
 }
 
 /// Lists a refusal, and answers it in a Pushgateway's words and form.

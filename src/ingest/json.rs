@@ -1,6 +1,7 @@
 //! JSON as strictly as an audit needs it: duplicate keys, NUL characters, bad UTF-8, nesting over
 //! 128 and anything behind the value are errors. (serde's own maps let the last duplicate win.)
 
+use crate::domain::text;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -116,7 +117,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_string<E: Error>(self, text: String) -> Result<Json, E> {
-        no_nul(&text)?;
+        checked(&text)?;
         Ok(Json::Text(text))
     }
 
@@ -132,7 +133,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
         let mut object = Object::new();
         let mut seen = std::collections::HashSet::new();
         while let Some(key) = access.next_key::<String>()? {
-            no_nul(&key)?;
+            checked(&key)?;
             if object.len() == FEW_KEYS {
                 seen.extend(object.iter().map(|(key, _)| key.clone()));
             }
@@ -151,9 +152,6 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
-fn no_nul<E: Error>(text: &str) -> Result<(), E> {
-    if text.contains('\0') {
-        return Err(E::custom("a string holds the NUL character (\\u0000)"));
-    }
-    Ok(())
+fn checked<E: Error>(text: &str) -> Result<(), E> {
+    text::check(text).map_err(|why| E::custom(format!("a string {why}")))
 }

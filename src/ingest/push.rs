@@ -11,6 +11,7 @@ use crate::domain::max_age::StaleAfter;
 use crate::domain::names::{HostKey, parse_name};
 use crate::domain::push::{Grouping, Push};
 use crate::domain::report::{Kind, Report, Source, Status};
+use crate::domain::text;
 use crate::domain::time::Timestamp;
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
@@ -55,6 +56,8 @@ impl GroupingKey {
         } else {
             job.to_owned()
         };
+        text::check(&job)
+            .map_err(|why| format!("the job's name {} {why}", quote(job.as_bytes())))?;
         let mut labels = BTreeMap::new();
         // One slash at the end of the job is nothing.
         if !matches!(parts, [only] if only.is_empty()) {
@@ -77,6 +80,10 @@ impl GroupingKey {
                         format!("invalid base64 encoding for label {name_only}={shown}: {why}")
                     })?,
                 };
+                text::check(&value).map_err(|why| {
+                    let (name, value) = (quote(name_only.as_bytes()), quote(value.as_bytes()));
+                    format!("the label {name}={value} {why}")
+                })?;
                 labels.insert(name_only.to_owned(), value);
             }
         }

@@ -54,6 +54,7 @@ mod status;
 mod store;
 mod streams;
 mod tampering;
+mod texts;
 mod tidy;
 mod token_files;
 mod tokens;
