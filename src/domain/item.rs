@@ -1,11 +1,11 @@
 //! The item: what `/history` shows of an entry, as JSON and as CSV. It is the line plus four
 //! fields that make tables easier (contract section 6).
 
+use super::cell::guarded;
 use super::line::{Entry, hex, leaf_hash};
 use super::report::{Source, ValidationStatus};
 use super::time::Timestamp;
 use serde::Serialize;
-use std::borrow::Cow;
 
 /// The CSV columns, in order.
 pub const CSV_COLUMNS: [&str; 38] = [
@@ -196,12 +196,6 @@ impl CsvItems {
     }
 }
 
-/// A text for a cell of a spreadsheet: guarded by one leading `'` against being run as a formula.
-pub fn guarded(cell: &str) -> Cow<'_, str> {
-    let dangerous = cell.starts_with(['=', '+', '-', '@', '\'', '\t', '\r']);
-    if dangerous { format!("'{cell}").into() } else { cell.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,7 +275,7 @@ mod tests {
             let csv = csv_of(&message, false);
             let record = csv::Reader::from_reader(csv.as_bytes()).records().next().unwrap().unwrap();
             let cell = &record[19];
-            proptest::prop_assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']));
+            proptest::prop_assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝']));
             proptest::prop_assert_eq!(cell.strip_prefix('\'').unwrap_or(cell), message);
         }
     }

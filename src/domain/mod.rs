@@ -5,6 +5,7 @@
 //! Does not belong here: async, SQL, HTTP, environment. Arrows run *to* this room only.
 
 pub mod access;
+pub mod cell;
 pub mod checkpoint;
 pub mod content;
 pub mod course;

@@ -124,7 +124,7 @@ impl Csv {
 
     /// A cell with a sender's words.
     pub fn text(&mut self, cell: Option<&str>) {
-        let cell = crate::domain::item::guarded(cell.unwrap_or_default());
+        let cell = crate::domain::cell::guarded(cell.unwrap_or_default());
         self.0.write_field(cell.as_bytes()).expect("writing to memory");
     }
 
