@@ -181,7 +181,12 @@ pub fn token_name(request: &HttpRequest) -> Option<String> {
     request.extensions().get::<Caller>()?.name().map(str::to_owned)
 }
 
-/// Whether whoever sent this may be told of hosts of a group.
+/// Whether whoever sent this may be told what is recorded.
+pub fn may_read(request: &HttpRequest) -> bool {
+    request.extensions().get::<Caller>().is_none_or(|caller| caller.may(Scope::Read).is_ok())
+}
+
+/// Whether the sender of a report may be told of hosts of a group.
 pub fn may_know_of(request: &HttpRequest, group: &str) -> bool {
     request.extensions().get::<Caller>().is_none_or(|caller| {
         caller.may(Scope::Read).is_ok() || caller.may_report_for(group).is_ok()

@@ -4,7 +4,7 @@ use super::dto::{ReportReceipt, StatusRow};
 use super::params::segments;
 use super::problem::{Problem, ProblemBody};
 use super::reports::sender;
-use super::{AppState, body, respond};
+use super::{AppState, access, body, respond};
 use crate::domain::names::{HostKey, near, parse_name};
 use crate::ingest::acts::{Understood, parse_alias, parse_retire};
 use crate::recorder::{Act, ActError, Deed};
@@ -19,7 +19,7 @@ pub struct ActAnswer<'a> {
     success: bool,
     #[schema(example = "rsyslog-prod/rsyslog-01 is retired")]
     message: String,
-    /// The host's row after it; null for a retired one.
+    /// The host's row after it; null for a retired one, and without the scope read.
     #[schema(required)]
     status: Option<StatusRow<'a>>,
     report: ReportReceipt<'a>,
@@ -138,7 +138,11 @@ async fn act(
     let body = body::read_json(request, &mut payload, limit, &app.budget).await?;
     let (deed, warnings) = parse(&body).map_err(Problem::from_refusal)?;
     let act = Act { key, deed, sender: sender(request, app) };
-    let receipt = app.recorder.act(act).await.map_err(|error| refuse(app, error))?;
+    let may_read = access::may_read(request);
+    let mut receipt = app.recorder.act(act).await.map_err(|error| refuse(app, error, may_read))?;
+    if !may_read {
+        receipt.state = None;
+    }
     let state = receipt.state.as_deref();
     let present = state.filter(|state| !state.is_retired());
     let answer = ActAnswer {
@@ -152,12 +156,18 @@ async fn act(
     Ok(HttpResponse::Ok().content_type(respond::JSON).body(body))
 }
 
-fn refuse(app: &AppState, error: ActError) -> Problem {
+/// Names of hosts that the request did not name itself are for those who may read.
+fn refuse(app: &AppState, error: ActError, may_read: bool) -> Problem {
     match error {
         ActError::Failed(error) => error.into(),
+        ActError::Unknown(key) if !may_read => Problem::unknown_host(&key, Vec::new()),
         ActError::Unknown(key) => {
             let near = near(&key, app.board.read().hosts.keys(), super::status::NEAR_MAX);
             Problem::unknown_host(&key, near)
+        }
+        ActError::Renamed(key, _) if !may_read => {
+            let detail = "has another name now, which a token with the scope read is told";
+            Problem::conflict(format!("{}/{} {detail}", key.server_group, key.host))
         }
         ActError::Renamed(..) | ActError::Retired(_) | ActError::Cycle(_) => {
             Problem::conflict(error.to_string())

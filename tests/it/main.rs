@@ -58,5 +58,6 @@ mod texts;
 mod tidy;
 mod token_files;
 mod tokens;
+mod told;
 mod unavailable;
 mod wire;
