@@ -99,10 +99,12 @@ def name_problems(panel, target, frame, names):
     wanted |= {sort["displayName"] for sort in panel["options"].get("sortBy", [])}
     for name in sorted(wanted - there):
         yield f"an override or the sorting names {name}, which is not shown"
-    if ordered and target["columns"] and ordered != set(frame):
-        yield f"organize names other fields than there are: {', '.join(sorted(ordered ^ set(frame)))}"
-    if ordered and not ordered >= set(frame):
-        yield f"organize does not name {', '.join(sorted(set(frame) - ordered))}"
+    frames, _ = transformed(panel, frame)
+    known = set(frame).union(*frames.values())
+    if ordered and target["columns"] and ordered != known:
+        yield f"organize names other fields than there are: {', '.join(sorted(ordered ^ known))}"
+    if ordered and not ordered >= known:
+        yield f"organize does not name {', '.join(sorted(known - ordered))}"
 
 
 def timeline_problems(panel, frame):

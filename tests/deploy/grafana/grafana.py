@@ -120,15 +120,29 @@ def partition(frame, fields):
             for key, rows in places.items()}
 
 
+def extracted(frame, options):
+    """What a regular expression finds in a field: a field for each of its groups. (Grafana leaves out one
+    that no cell has; what names it then is not used.)"""
+    body, flags = re.fullmatch(r"/(.*)/(\w*)", options["regExp"]).groups()
+    pattern = re.compile(body.replace("(?<", "(?P<").replace("\\/", "/"), re.I if flags == "i" else 0)
+    found = [pattern.search(cell) if cell is not None else None for cell in frame[options["source"]].values]
+    return {name: Field("string", [match[name] if match else None for match in found])
+            for name in pattern.groupindex}
+
+
 def transformed(panel, frame):
     """(frames by their labels, field names as shown) after the panel's transformations."""
     frames, names = {(): frame}, {name: name for name in frame}
     for step in panel.get("transformations", []):
         options = step["options"]
-        if step["id"] == "organize" and frame:
+        if step["id"] == "extractFields" and frame:
+            frame = frames[()] = {**frame, **extracted(frame, options)}
+            names.update((name, name) for name in frame if name not in names)
+        elif step["id"] == "organize" and frame:
             names.update((name, new) for name, new in options["renameByName"].items() if name in names)
+            names = {name: new for name, new in names.items() if not options["excludeByName"].get(name)}
         elif step["id"] == "partitionByValues" and frame:
             frames = partition(frame, options["fields"])
-        elif step["id"] not in ("organize", "partitionByValues"):
+        elif step["id"] not in ("extractFields", "organize", "partitionByValues"):
             raise FrameError(f"the transformation {step['id']} is not known here")
     return frames, names

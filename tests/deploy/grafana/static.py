@@ -39,7 +39,8 @@ def known_metrics():
 
 # ---- what Grafana's model leaves open ----
 
-TRANSFORMATIONS = {"organize": {"excludeByName", "includeByName", "indexByName", "renameByName"},
+TRANSFORMATIONS = {"extractFields": {"source", "format", "regExp", "replace", "keepTime"},
+                   "organize": {"excludeByName", "includeByName", "indexByName", "renameByName"},
                    "partitionByValues": {"fields", "naming", "keepFields"}}
 PROPERTIES = {"unit", "decimals", "min", "max", "thresholds", "mappings", "noValue", "links",
               "custom.width", "custom.cellOptions"}
@@ -198,6 +199,29 @@ def compose_problems():
 def link_problems(dashboard, uids):
     for uid in set(re.findall(r'"/d/([\w-]+)', json.dumps(dashboard))) - uids:
         yield f"a link leads to {uid}, which is no dashboard"
+    for panel in dashboard["panels"]:
+        config = panel.get("fieldConfig", {"defaults": {}, "overrides": []})
+        places = [(None, config["defaults"].get("links", []))]
+        places += [(override["matcher"]["options"], prop["value"]) for override in config["overrides"]
+                   for prop in override["properties"] if prop["id"] == "links"]
+        for field, links in places:
+            for link in links:
+                if not link["url"].startswith("/d/") and field not in web_addresses(panel):
+                    yield f"{panel['title']}: a link goes wherever a sender's text says: {link['url']}"
+                if re.search(r"\$\{__(?:data|value)[^}]*(?<!:percentencode)\}", link["url"].removeprefix("${__value.raw}")):
+                    yield f"{panel['title']}: a link has a sender's text that is not encoded: {link['url']}"
+
+
+def web_addresses(panel):
+    """The fields, as shown, that hold http and https addresses and nothing else."""
+    found = set()
+    for step in panel.get("transformations", []):
+        if step["id"] == "extractFields" and step["options"]["format"] == "regexp":
+            only = re.fullmatch(r"/\^\(\?<(\w+)>https\?:\\/\\/\[\^\\s\]\+\)\$/i", step["options"]["regExp"])
+            found |= {only[1]} if only else set()
+        elif step["id"] == "organize":
+            found = {step["options"]["renameByName"].get(name, name) for name in found}
+    return found
 
 
 def problems(boards):

@@ -9,7 +9,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import static  # noqa: E402
 from check import Check, check_metrics, frame_problems  # noqa: E402
-from grafana import ALL, Value, interpolate, interval, options_of, partition  # noqa: E402
+from grafana import ALL, Value, interpolate, interval, options_of, partition, transformed  # noqa: E402
 from infinity import FrameError, expand, frame_of, gjson, merge, path_of, pivot, query, rows_in, time_of  # noqa: E402
 
 
@@ -186,6 +186,11 @@ class Requests(unittest.TestCase):
                          {("x",): [1, 3], ("y",): [2]})
 
 
+def panel_with(dashboard, transformation):
+    return next(panel for panel in dashboard["panels"]
+                if any(step["id"] == transformation for step in panel.get("transformations", [])))
+
+
 class Dashboards(unittest.TestCase):
     def found(self, mutate, name="host.json"):
         boards = copy.deepcopy(static.dashboards())
@@ -212,12 +217,35 @@ class Dashboards(unittest.TestCase):
             "a dead link": lambda d: d["panels"][3]["fieldConfig"]["overrides"].append(
                 {"matcher": {"id": "byName", "options": "Host"},
                  "properties": [{"id": "links", "value": [{"title": "x", "url": "/d/nowhere"}]}]}),
+            "a link out of any text": lambda d: panel_with(d, "extractFields")["transformations"].pop(0),
+            "a link out of text that begins otherwise": lambda d: panel_with(d, "extractFields")[
+                "transformations"][0]["options"].update(regExp="/(?<run>.*)/"),
+            "a link to what a field says": lambda d: d["panels"][3]["fieldConfig"]["overrides"].append(
+                {"matcher": {"id": "byName", "options": "Host"},
+                 "properties": [{"id": "links", "value": [{"title": "x", "url": "${__data.fields.host}"}]}]}),
+            "a link with a text that is not encoded": lambda d: d["panels"][3]["fieldConfig"]["overrides"].append(
+                {"matcher": {"id": "byName", "options": "Host"},
+                 "properties": [{"id": "links", "value": [{"title": "x", "url": "/d/gitops-host?a=${__value.raw}"}]}]}),
             "another plugin": lambda d: d["panels"][0].update(type="polystat"),
             "the schema": lambda d: d.update(schemaVersion=36),
         }
         for what, mutate in wrong.items():
             with self.subTest(what):
                 self.assertNotEqual(self.found(mutate), [])
+
+    def test_only_web_addresses_become_links(self):
+        for name in ("fleet.json", "host.json"):
+            panel = panel_with(static.dashboards()[name], "extractFields")
+            target = dict(panel["targets"][0], root_selector="")
+            texts = ["https://ci.example.org/1", "HTTP://ci/2?a=b#c", "javascript:alert(1)", "data:text/html,x",
+                     "//evil.example", "/logout", "ftp://x", " https://x", "x https://y", "https://", "https://a b",
+                     "https://a\njavascript:x", "", None]
+            row = {column["selector"]: None for column in target["columns"]}
+            frame = frame_of([dict(row, run_url=text) for text in texts], target)
+            frames, names = transformed(panel, frame)
+            self.assertEqual(frames[()]["run"].values, texts[:2] + [None] * (len(texts) - 2))
+            self.assertEqual(names["run"], "Run")
+            self.assertNotIn("run_url", names)
 
     def test_metric_and_label_names_are_compared(self):
         def expression(text):
