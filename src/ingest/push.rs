@@ -24,6 +24,11 @@ use std::sync::Arc;
 const STATE: &str = "drift_stack_state";
 /// The family that says when the run was, in Unix seconds.
 const LAST_RUN: &str = "drift_detection_last_run_timestamp";
+/// Letters by which a name may differ from that of the family that becomes history, and be taken for it.
+const NEAR_LETTERS: usize = 2;
+/// Names near it that are told of one push, and characters of each.
+const NEAR_MAX: usize = 5;
+const NEAR_MAX_CHARS: usize = 64;
 /// Stacks that one push may hold.
 pub const STACKS_MAX: usize = 5000;
 /// URL-safe base64, padding optional, unused bits ignored: as Go reads it.
@@ -44,6 +49,8 @@ pub struct Pushed {
     pub reports: Vec<Report>,
     /// What else it says.
     pub push: Push,
+    /// Names of metrics that were surely meant to be history, and are not: some of them, shortened.
+    pub near_misses: Vec<String>,
 }
 
 impl GroupingKey {
@@ -188,7 +195,9 @@ impl GroupingKey {
             Report { key, kind, source, reported_at: run_at, content, digest, run: None }
         };
         let reports = stacks.into_iter().map(report).collect();
-        Ok(Pushed { reports, push })
+        let near = families.iter().filter(|family| is_near_miss(&family.name)).take(NEAR_MAX);
+        let near_misses = near.map(|family| family.name.chars().take(NEAR_MAX_CHARS).collect());
+        Ok(Pushed { reports, push, near_misses: near_misses.collect() })
     }
 
     fn stacks(&self, family: &Family) -> Result<Vec<(HostKey, Status)>, String> {
@@ -238,6 +247,20 @@ fn run_at(family: &Family) -> Option<Timestamp> {
     let values = family.samples.iter().filter(|_| is_plain(family)).map(|sample| sample.value);
     let newest = values.fold(f64::NAN, f64::max);
     Timestamp::from_unix_seconds(newest).filter(|time| time.0 > 0)
+}
+
+/// Whether somebody took this for the name of the family that becomes history: a counter's name has
+/// `_total` behind it, and libraries put names into other cases and prefixes before them.
+fn is_near_miss(name: &str) -> bool {
+    let letters = |name: &str| -> String {
+        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    if name == STATE {
+        return false;
+    }
+    let (name, wanted) = (letters(name), letters(STATE));
+    let near = || strsim::osa_distance(&name, &wanted) <= NEAR_LETTERS;
+    name.contains(&wanted) || (name.len().abs_diff(wanted.len()) <= NEAR_LETTERS && near())
 }
 
 /// Whether each sample of a family stands for itself.

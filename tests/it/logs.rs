@@ -120,3 +120,28 @@ fn the_nonsense_of_clients_does_not_fill_the_log() {
     let log = log("RUST_LOG=info", send_secrets);
     assert_eq!(log.lines().count(), quiet.lines().count(), "{log}");
 }
+
+#[test]
+fn a_metric_that_was_meant_to_be_history_draws_one_line() {
+    let near: Vec<String> =
+        (0..50).map(|at| format!("drift_stack_state_{at}{{stack=\"{SECRET}\"}} 1\n")).collect();
+    let log = log("RUST_LOG=info", |server| {
+        let counter =
+            "# TYPE drift_stack_state_total counter\ndrift_stack_state_total{stack=\"a\"} 1\n";
+        let job = percent_encode(NASTY.as_bytes(), NON_ALPHANUMERIC).to_string();
+        let push = |path: &str, body: &str| server.send("POST", path, &[], Some(body.as_bytes()));
+        assert_eq!(push("/metrics/job/nightly", counter).status, 200);
+        assert_eq!(
+            push("/metrics/job/nightly", "drift_stack_state{stack=\"a\"} 1\nup 1\n").status,
+            200
+        );
+        assert_eq!(push(&format!("/metrics/job/{job}"), &near.concat()).status, 200);
+    });
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("drift_stack_state")).collect();
+    assert_eq!(told.len(), 2, "{log}");
+    assert!(told[0].contains(" WARN ") && told[0].contains("drift_stack_state_total"), "{log}");
+    assert!(told[0].contains("\"nightly\""), "{log}");
+    assert!(told[1].contains("drift_stack_state_0") && told[1].len() < 1000, "{log}");
+    let escaped = r#""a\nERROR forged\r\u{202e}b\u{1b}[31m\u{2028}c""#;
+    assert!(told[1].contains(escaped) && !log.contains("hunter2"), "{log}");
+}

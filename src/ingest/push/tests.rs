@@ -78,7 +78,7 @@ fn stack_states_become_reports_at_the_run() {
                   drift_stack_state{stack = \"d\\\"b\" , } 2\n\
                 drift_stack_age_hours{stack=\"dns\"} NaN\n\
                 drift_detection_last_run_timestamp 1.7772e+09\n";
-    let Pushed { reports, push } = pushed(body).unwrap();
+    let Pushed { reports, push, .. } = pushed(body).unwrap();
     let found: Vec<_> = reports
         .iter()
         .map(|report| (&*report.key.host, report.content.status.unwrap(), report.content.max_age))
@@ -116,7 +116,7 @@ fn other_families_say_nothing() {
         "drift_detection_last_run_timestamp NaN\n",
         "# TYPE drift_detection_last_run_timestamp summary\ndrift_detection_last_run_timestamp_count 9\n",
     ] {
-        let Pushed { reports, push } = pushed(body).unwrap();
+        let Pushed { reports, push, .. } = pushed(body).unwrap();
         assert!(reports.is_empty() && push.run_at.is_none(), "{body}");
     }
 }
@@ -221,6 +221,46 @@ fn a_long_path_does_not_make_a_long_refusal() {
     let why = key(&job).unwrap().read("a 1\n".repeat(9).as_bytes(), &ages()).unwrap_err();
     assert!(why.len() < 200_000, "{}", why.len());
     assert!(why.ends_with("and 6 more"), "{}", &why[why.len() - 30..]);
+}
+
+#[test]
+fn metrics_that_were_meant_to_be_stack_states_are_told() {
+    for name in [
+        "drift_stack_state_total",
+        "drift_stack_states",
+        "drift_stack_stat",
+        "drift_stack_status",
+        "drift_stacks_state",
+        "Drift_Stack_State",
+        "DRIFT_STACK_STATE",
+        "driftStackState",
+        "drift:stack:state",
+        "drift__stack_state",
+        "drift_stack_state_info",
+        "terragrunt_drift_stack_state",
+        "dritf_stack_state",
+    ] {
+        for kind in ["", "# TYPE {} counter\n", "# TYPE {} gauge\n"] {
+            let kind = kind.replace("{}", name);
+            let body = format!("up 1\n{kind}{name}{{stack=\"vpc\"}} 1\n");
+            let read = pushed(&body).unwrap();
+            assert_eq!(
+                (read.reports.len(), read.near_misses),
+                (0, vec![name.to_owned()]),
+                "{body}"
+            );
+        }
+    }
+    let others = "drift_stack_state{stack=\"vpc\"} 0\ndrift_stack_first_seen{stack=\"vpc\"} 1\n\
+                  drift_stack_age_hours{stack=\"vpc\"} 1\ndrift_stack_count 1\ndrift_error_count 0\n\
+                  drift_clean_count 0\ndrift_detection_last_run_timestamp 1777200000\nup 1\n\
+                  push_time_seconds 1\ndrift_state 1\nstack_state 1\n";
+    assert_eq!(pushed(others).unwrap().near_misses, Vec::<String>::new());
+    let many: Vec<String> =
+        (0..9000).map(|at| format!("drift_stack_state_{at}_{} 1\n", "x".repeat(80))).collect();
+    let told = pushed(&many.concat()).unwrap().near_misses;
+    assert_eq!(told.len(), NEAR_MAX);
+    assert!(told.iter().all(|name| name.len() == NEAR_MAX_CHARS));
 }
 
 proptest! {
