@@ -2,10 +2,12 @@
 //! was wrong or repaired. What is left over at the end was unknown.
 
 use super::json::{Json, Object};
+use super::printed;
 use crate::domain::content::Labels;
 use crate::domain::max_age::MAX_AGE_SECONDS;
 use crate::domain::names::{HostKey, parse_name};
 use crate::domain::report::{ChangedFile, FileDetail, FileKind, Run};
+use crate::domain::text::is_web_address;
 use crate::domain::time::Timestamp;
 use std::sync::Arc;
 
@@ -91,6 +93,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A text that says nothing of what was meant by it.
+    fn warn_of_object(&mut self, field: &str, text: &str) {
+        let shown: String = text.chars().take(64).collect();
+        let how = "is how a program prints an object, not what is in it (PowerShell: ConvertTo-Json \
+                   -Depth 9); kept as sent";
+        self.warn(field, &format!("{shown:?} {how}"));
+    }
+
     /// Takes a field out as it is.
     pub fn take(&mut self, name: &str) -> Option<Json> {
         let at = self.object.iter().position(|(key, _)| key == name)?;
@@ -142,7 +152,12 @@ impl<'a> Fields<'a> {
 
     fn any_text(&mut self, name: &str) -> Option<String> {
         match self.optional(name)? {
-            Json::Text(text) => Some(text),
+            Json::Text(text) => {
+                if printed::is_object(&text) {
+                    self.warn_of_object(name, &text);
+                }
+                Some(text)
+            }
             other => {
                 self.error(name, format!("must be a string, not {other}"));
                 None
@@ -161,7 +176,12 @@ impl<'a> Fields<'a> {
         let problem = match self.take(field) {
             None | Some(Json::Null) => "is required".to_owned(),
             Some(Json::Text(text)) => match parse_name(&text) {
-                Ok(name) => return Some(name.to_owned()),
+                Ok(name) => {
+                    if printed::is_object(name) {
+                        self.warn_of_object(field, name);
+                    }
+                    return Some(name.to_owned());
+                }
                 Err(problem) => problem.to_owned(),
             },
             Some(other) => format!("must be a string, not {other}"),
@@ -255,7 +275,12 @@ impl<'a> Fields<'a> {
         let (count, mut files) = (list.len(), Vec::with_capacity(list.len()));
         for (at, element) in list.into_iter().enumerate() {
             match self.file(name, at, element) {
-                Ok(file) => files.push(file),
+                Ok(file) => {
+                    if printed::is_no_path(&file.path) {
+                        self.warn_of_object(&format!("{name}[{at}]"), &file.path);
+                    }
+                    files.push(file);
+                }
                 Err(message) => self.error(&format!("{name}[{at}]"), message),
             }
         }
@@ -329,6 +354,9 @@ impl<'a> Fields<'a> {
                 Json::Text(value)
                     if (1..=LABEL_VALUE_MAX_CHARS).contains(&value.chars().count()) =>
                 {
+                    if printed::is_object(&value) {
+                        self.warn_of_object(&format!("labels.{shown}"), &value);
+                    }
                     labels.push((name, value));
                 }
                 Json::Text(_) => {
@@ -343,6 +371,12 @@ impl<'a> Fields<'a> {
     /// `run_id` and `run_url`.
     pub fn run(&mut self) -> Option<Arc<Run>> {
         let run = Run { run_id: self.text("run_id"), run_url: self.text("run_url") };
+        if run.run_url.as_deref().is_some_and(|url| !is_web_address(url)) {
+            self.warn(
+                "run_url",
+                "is no http or https address, so that nothing leads there; kept as sent",
+            );
+        }
         (run != Run::default()).then(|| Arc::new(run))
     }
 }

@@ -11,6 +11,7 @@ mod fields;
 pub mod json;
 mod legacy;
 mod pipeline;
+mod printed;
 pub mod push;
 pub mod status_file;
 

@@ -191,3 +191,73 @@ fn every_spelling_of_a_time_is_normalised() {
         assert_eq!(refused.wrong_fields(), ["last_pipeline_run"], "{sent}");
     }
 }
+
+/// Every route that takes reports, and where its files, host and warnings are.
+#[test]
+fn an_address_that_is_none_and_an_object_for_a_path_draw_warnings() {
+    let server = Server::start();
+    let shapes = [
+        (
+            "/status/pipeline",
+            json!({"server_group":"g","host":"h","status":"out_of_sync"}),
+            "changed_files",
+        ),
+        (
+            "/status/cron",
+            json!({"server_group":"g","host":"h","status":"out_of_sync"}),
+            "changed_files",
+        ),
+        ("/api/status", json!({"repo":"g","server":"h","sync_status":"OUT_OF_SYNC"}), "files"),
+    ];
+    for (path, report, files) in &shapes {
+        let told = |more: &Value| {
+            let answer = server.post(path, &with(report.clone(), more)).ok();
+            let texts = answer["warnings"].as_array().unwrap().clone();
+            texts.iter().map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        for url in ["https://ci.example.org/7", "HTTP://ci/7"] {
+            assert_eq!(told(&json!({"run_url": url})), Vec::<String>::new(), "{path} {url}");
+        }
+        for url in [
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "ftp://ci/7",
+            "//ci/7",
+            "ci/7",
+            " https://ci",
+        ] {
+            let warnings = told(&json!({"run_url": url}));
+            assert_eq!(warnings.len(), 1, "{path} {url}: {warnings:?}");
+            assert!(warnings[0].starts_with("run_url is no http or https address"), "{warnings:?}");
+            let line = server.lines().pop().unwrap();
+            assert_eq!(line["run_url"], json!(url), "it is kept as sent");
+        }
+        for text in
+            ["System.Collections.Hashtable", "System.Object[]", "[object Object]", "@{path=/a}"]
+        {
+            for file in
+                [json!(text), json!({"path": text}), json!({"name": text, "kind": "modified"})]
+            {
+                let list = json!(["/etc/a", file]);
+                let warnings: Vec<_> = told(&json!({*files: list}));
+                let warnings: Vec<_> =
+                    warnings.iter().filter(|text| !text.contains("drift_count")).collect();
+                assert_eq!(warnings.len(), 1, "{path} {text}: {warnings:?}");
+                let begin = format!("{files}[1] {text:?} is how a program prints an object");
+                assert!(warnings[0].starts_with(&begin), "{warnings:?}");
+            }
+        }
+        let warnings =
+            told(&json!({"labels": {"team": "System.Object[]"}, "run_id": "[object Object]"}));
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        let array =
+            server.post(path, &json!([report, with(report.clone(), &json!({"run_url": "x"}))]));
+        assert!(array.ok()["warnings"][0].as_str().unwrap().starts_with("[1] run_url"));
+    }
+    let host = json!({"server_group":"System.Object[]","host":"h","status":"synced"});
+    let warnings = server.pipeline(&host)["warnings"].to_string();
+    assert!(
+        warnings.contains("server_group") && warnings.contains("System.Object[]"),
+        "{warnings}"
+    );
+}
