@@ -15,12 +15,14 @@ mod mounts;
 mod planted;
 mod planting;
 mod run;
+mod seeds;
 mod server;
 mod shim;
 
 use faults::{FAULTS, Fault};
 use planted::{PLANTED, Planted};
 use run::{Failure, Outcome, Run, ensure};
+use seeds::Seeds;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
@@ -89,17 +91,32 @@ fn run_all(asked: &Asked, root: &Path, binary: PathBuf) -> Result<bool, Failure>
     let run = Run::new(binary, root.to_owned(), asked.short, asked.seed)?;
     let wanted = |name: &str| asked.names.is_empty() || asked.names.iter().any(|n| n == name);
     let (mut passed, mut failed) = (0, Vec::new());
-    let mut note = |name: &'static str, happening: &dyn Fn() -> Outcome| {
-        if pass(name, asked.seed, happening) { passed += 1 } else { failed.push(name) }
+    let mut note = |name: &'static str, seed: u64, happening: &dyn Fn() -> Outcome| {
+        // Each begins with the seed, so that it makes the same choices alone and among others.
+        run.begin(seed);
+        let ok = pass(name, seed, happening);
+        if ok {
+            passed += 1;
+        } else {
+            failed.push(name);
+        }
+        ok
     };
     if asked.planted {
         for planted in PLANTED.iter().filter(|planted| wanted(planted.name)) {
-            note(planted.name, &|| find_planted(&run, planted));
+            note(planted.name, asked.seed, &|| find_planted(&run, planted));
         }
     } else {
         let part = |fault: &&Fault| !asked.short || fault.short || !asked.names.is_empty();
+        let seeds = Seeds::of(root);
         for fault in FAULTS.iter().filter(|fault| wanted(fault.name)).filter(part) {
-            note(fault.name, &|| (fault.run)(&run));
+            let mut kept = seeds.kept(fault.name)?;
+            kept.retain(|seed| *seed != asked.seed);
+            for seed in kept.into_iter().chain([asked.seed]) {
+                if !note(fault.name, seed, &|| (fault.run)(&run)) {
+                    seeds.keep(fault.name, seed)?;
+                }
+            }
         }
     }
     if !failed.is_empty() {
@@ -175,6 +192,10 @@ fn check_itself(root: &Path) -> Result<bool, Failure> {
     for planted in PLANTED {
         planting::fit(root, planted, |_, _| Ok(()))?;
         ensure!(faults::find(planted.found_by).is_some(), "{}: found by what?", planted.name);
+    }
+    seeds::check_themselves()?;
+    for (name, _) in Seeds::of(root).all()? {
+        ensure!(faults::find(&name).is_some(), "a seed is kept of '{name}', which is no fault");
     }
     println!("faults: {} planted bugs fit the sources", PLANTED.len());
     Ok(true)

@@ -74,7 +74,12 @@ impl Run {
         Shim::new(&self.shim, folder, recording)
     }
 
-    /// Numbers for this moment; the run's seed decides them all.
+    /// Begins anew with a seed.
+    pub fn begin(&self, seed: u64) {
+        *self.chance() = Chance(seed);
+    }
+
+    /// Numbers for this moment; the seed decides them all.
     pub fn chance(&self) -> std::cell::RefMut<'_, Chance> {
         self.chance.borrow_mut()
     }

@@ -3,9 +3,9 @@
 
 use crate::harness::Server;
 use crate::process::{Process, database, run_with, sql, url};
+use crate::seeds;
 use gitops_status_server::store::{Dictionary, Location, Verdict, verify};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -126,9 +126,7 @@ fn check(arrivals: &[Arrival]) -> Result<(), TestCaseError> {
 #[test]
 fn projections_are_the_fold_and_the_past_stays_what_it_was_whatever_arrives() {
     let arrivals = prop::collection::vec(arrival(), 1..16);
-    let config =
-        Config { cases: 60, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
-    TestRunner::new(config).run(&arrivals, |arrivals| check(&arrivals)).unwrap();
+    seeds::runner(file!(), 60, 300).run(&arrivals, |arrivals| check(&arrivals)).unwrap();
 }
 
 /// A stopped server's folder with some hosts' drifts.

@@ -46,6 +46,7 @@ mod refold;
 mod refusals;
 mod restore;
 mod retries;
+mod seeds;
 mod settled;
 mod site;
 mod slow;

@@ -24,7 +24,7 @@ fn judge(answer: &Answer, what: &str) {
 }
 
 fn runner(cases: u32) -> TestRunner {
-    TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
+    crate::seeds::runner(file!(), cases, Config::default().max_shrink_iters)
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //! the order of arrival, and however often the server starts anew in between.
 
 use crate::process::Process;
+use crate::seeds;
 use gitops_status_server::domain::time::Timestamp;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -144,9 +144,7 @@ fn still(server: &Process) -> Value {
 #[test]
 fn status_is_the_fold_of_the_export_whatever_the_order_of_arrival() {
     let rounds = prop::collection::vec(prop::collection::vec(report(), 1..40), 1..4);
-    let config =
-        Config { cases: 12, failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
-    TestRunner::new(config)
+    seeds::runner(file!(), 12, 40)
         .run(&rounds, |rounds| {
             let folder = tempfile::tempdir().unwrap();
             let mut server = Process::start(folder.path());
