@@ -69,8 +69,8 @@ pub enum Command {
     /// Without further words: every entry against the Merkle tree and the checkpoints remembered beside
     /// the database, then current state, segments and episodes against the history folded anew. With
     /// --receipt or --receipts: those. With --export: a file, without any database. Exit code 0 if all
-    /// is right, 1 if not, and then the first entry concerned is named. Changes nothing; the server
-    /// may run.
+    /// is right, 1 if not, and then the first entry concerned is named; 2 if it could not be checked.
+    /// Changes nothing; the server may run.
     Verify(VerifyArgs),
     /// The keys that checkpoints are signed with.
     #[command(subcommand)]

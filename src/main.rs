@@ -84,18 +84,12 @@ fn run(command: Command) -> Result<(), Failure> {
 fn exit_code(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("gitops-status-server: {failure}");
-            if failure.is::<commands::WrongArgument>() || failure.is::<commands::WrongSetting>() {
-                return ExitCode::from(2);
-            }
-            ExitCode::FAILURE
-        }
+        Err(failure) => ExitCode::from(commands::say::failed(&failure)),
     }
 }
 
 fn wrong_setting(problem: &str) -> ExitCode {
-    eprintln!("gitops-status-server: {problem}");
+    commands::say::aside(&format!("gitops-status-server: {problem}"));
     ExitCode::from(2)
 }
 

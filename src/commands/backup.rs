@@ -1,8 +1,9 @@
 //! `backup FILE`: a copy of the database that has been looked through before it gets its name.
 
 use super::verify::listed;
-use super::{Failure, keys, outputs, progress, unless_reader_left};
+use super::{Failure, keys, outputs, progress, say};
 use crate::config::BackupArgs;
+use crate::domain::shown::ShowPath as _;
 use crate::store::{
     CopyError, Findings, Location, beside, check_only, check_whole, copy_to, free_bytes,
     sync_folder,
@@ -10,7 +11,6 @@ use crate::store::{
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
@@ -30,7 +30,7 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
         let _ = std::fs::remove_file(&part);
         copied?;
     }
-    let named = |error: std::io::Error| format!("{}: {error}", part.display());
+    let named = |error: std::io::Error| format!("{}: {error}", part.shown());
     taken.sync_all().map_err(named)?;
     let bar = progress::steps("verifying");
     let copy = Location { path: part.clone() };
@@ -48,7 +48,7 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
     match findings {
         Ok(findings) => tell(&name, &findings, begun, log_grown),
         Err(wrong) => {
-            let (name, wrong) = (name.display(), wrong.unwrap_or_default());
+            let (name, wrong) = (name.shown(), wrong.unwrap_or_default());
             Err(format!("{name}: the copy is complete, but not right: {wrong}").into())
         }
     }
@@ -56,7 +56,7 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
 
 /// Refuses a target that must not be replaced.
 fn check_target(location: &Location, args: &BackupArgs) -> Result<(), Failure> {
-    let file = args.file.display();
+    let file = args.file.shown();
     outputs::check(location, Some(&keys::path(&args.key, location)), &args.file)?;
     match std::fs::metadata(&args.file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -74,12 +74,12 @@ fn check_target(location: &Location, args: &BackupArgs) -> Result<(), Failure> {
 /// Takes the name under which the copy is made, empty and for us alone: what another backup has left
 /// there is thrown away, one that is being made is not.
 fn take(part: &Path) -> Result<File, Failure> {
-    let named = |error: std::io::Error| format!("{}: {error}", part.display());
+    let named = |error: std::io::Error| format!("{}: {error}", part.shown());
     loop {
         // Whoever may read the history decides who may read its copies.
         let file = outputs::open_part(part, 0o600)?;
         if file.try_lock().is_err() {
-            return Err(format!("{}: another backup is writing it", part.display()).into());
+            return Err(format!("{}: another backup is writing it", part.shown()).into());
         }
         // Between opening and locking, another backup may have given it its name.
         let (ours, there) = (file.metadata().map_err(named)?, std::fs::metadata(part));
@@ -94,7 +94,7 @@ fn take(part: &Path) -> Result<File, Failure> {
 async fn copy(location: &Location, part: &Path, min_free: u64) -> Result<(), Failure> {
     let size = std::fs::metadata(&location.path)?.len();
     if let Some(free) = free_bytes(part).filter(|free| *free < size.saturating_add(min_free)) {
-        let (part, size, free) = (part.display(), HumanBytes(size), HumanBytes(free));
+        let (part, size, free) = (part.shown(), HumanBytes(size), HumanBytes(free));
         let rest = HumanBytes(min_free);
         return Err(format!(
             "{part}: {free} are free; the copy takes {size}, and {rest} must stay free (MIN_FREE_BYTES)"
@@ -114,22 +114,22 @@ async fn copy(location: &Location, part: &Path, min_free: u64) -> Result<(), Fai
         Ok(()) => Ok(()),
         Err(CopyError::Ended) => Err(format!(
             "{}: given up, because less than {} were left on the disk (MIN_FREE_BYTES)",
-            part.display(),
+            part.shown(),
             HumanBytes(min_free)
         )
         .into()),
         Err(CopyError::Failed(error)) if error.is_corrupt() => Err(format!(
             "{}: the file is damaged, and SQLite cannot copy it ({error}); stop the server, and copy it and its -wal as they are",
-            location.path.display()
+            location.path.shown()
         )
         .into()),
-        Err(error) => Err(format!("{}: {error}", part.display()).into()),
+        Err(error) => Err(format!("{}: {error}", part.shown()).into()),
     }
 }
 
 fn tell(name: &Path, findings: &Findings, begun: Instant, log: u64) -> Result<(), Failure> {
     let bytes = HumanBytes(std::fs::metadata(name)?.len());
-    let mut text = format!("{}: {bytes}, ", name.display());
+    let mut text = format!("{}: {bytes}, ", name.shown());
     text += &contents(findings);
     let _ = writeln!(text, "; verified, in {}", HumanDuration(begun.elapsed()));
     if log > 0 {
@@ -137,7 +137,7 @@ fn tell(name: &Path, findings: &Findings, begun: Instant, log: u64) -> Result<()
         let _ =
             writeln!(text, "the database's log grew by {log} meanwhile; the server folds it back");
     }
-    unless_reader_left(std::io::stdout().write_all(text.as_bytes()))
+    say::text(&text)
 }
 
 /// What is in a database, in one sentence.

@@ -3,10 +3,11 @@
 mod proof;
 
 use super::verify::manifest_of;
-use super::{Failure, keys, outputs, settled, system_clock};
+use super::{Failure, keys, outputs, say, settled, system_clock};
 use crate::board::Board;
 use crate::config::{ExportArgs, ExportFormat};
 use crate::domain::checkpoint::Checkpoint;
+use crate::domain::shown::ShowPath as _;
 use crate::http::Params;
 use crate::http::history::{HistoryQuery, Walk, hosts_filter};
 use crate::store::{Dictionary, Location, Readers, Writer, beside, check_only};
@@ -63,9 +64,9 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
 }
 
 async fn to_stdout(mut walk: Walk) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = say::Data::to_stdout();
     while let Some(chunk) = walk.next_chunk().await? {
-        if let Err(error) = stdout.write_all(&chunk) {
+        if let Err(error) = stdout.write(&chunk) {
             return super::unless_reader_left(Err(error));
         }
     }
@@ -88,7 +89,7 @@ async fn to_file(
     seen: &mut impl Sees,
 ) -> Result<(), Failure> {
     let part = beside(path, ".part");
-    let named = |error: std::io::Error| format!("{}: {error}", part.display());
+    let named = |error: std::io::Error| format!("{}: {error}", part.shown());
     let mut file = begin(&part)?;
     let bar = progress(expected);
     while let Some(chunk) = walk.next_chunk().await? {
@@ -98,14 +99,14 @@ async fn to_file(
     }
     complete(file, &part, path).map_err(named)?;
     bar.finish_and_clear();
-    eprintln!("{}: {} rows", path.display(), walk.rows);
+    say::aside(&format!("{}: {} rows", path.shown(), walk.rows));
     Ok(())
 }
 
 /// Begins a file anew under the name that it has until it is complete.
 fn begin(part: &Path) -> Result<BufWriter<File>, Failure> {
     let file = outputs::open_part(part, 0o666)?;
-    file.set_len(0).map_err(|error| format!("{}: {error}", part.display()))?;
+    file.set_len(0).map_err(|error| format!("{}: {error}", part.shown()))?;
     Ok(BufWriter::new(file))
 }
 

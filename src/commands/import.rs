@@ -1,9 +1,10 @@
 //! `import FILE`, and the import of `STATUS_FILE` at the first start: one way for both.
 
-use super::{Database, Failure, Manner, system_clock};
+use super::{Database, Failure, Manner, inputs, say, system_clock, wrong_setting};
 use crate::config::ImportArgs;
 use crate::domain::max_age::StaleAfter;
 use crate::domain::report::Sender;
+use crate::domain::shown::ShowPath as _;
 use crate::ingest::status_file;
 use crate::recorder::Submission;
 use std::path::Path;
@@ -22,7 +23,8 @@ pub struct Imported {
 pub async fn run(args: ImportArgs) -> Result<(), Failure> {
     let ages = args.database.stale_after()?;
     let path = &args.file;
-    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let bytes = inputs::read_given(path, inputs::STATUS_FILE_MOST);
+    let bytes = bytes.map_err(|error| format!("{}: {error}", path.shown()))?;
     // Read before anything is created: a broken file changes nothing.
     let reports = status_file::parse(&bytes, &ages);
     let reports = reports.map_err(|problem| broken(path, &problem))?;
@@ -33,8 +35,8 @@ pub async fn run(args: ImportArgs) -> Result<(), Failure> {
     let imported = record(reports, bytes.len(), &database).await;
     database.close().await;
     let Imported { recorded, known } = imported?;
-    println!("{}: {recorded} recorded, {known} known already", path.display());
-    Ok(())
+    let path = path.shown();
+    say::text(&format!("{path}: {recorded} recorded, {known} known already\n"))
 }
 
 /// Imports `STATUS_FILE` into an empty database. A missing or empty file is a fresh start; a broken
@@ -44,23 +46,25 @@ pub(super) async fn first_start(
     database: &Database,
     ages: &StaleAfter,
 ) -> Result<(), Failure> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match inputs::read_set(path, inputs::STATUS_FILE_MOST) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            tracing::info!(file = %path.display(), "no STATUS_FILE: a fresh start");
+            tracing::info!(file = %path.shown(), "no STATUS_FILE: a fresh start");
             return Ok(());
         }
-        Err(error) => return Err(format!("STATUS_FILE {}: {error}", path.display()).into()),
+        Err(error) => {
+            return Err(wrong_setting(format!("STATUS_FILE {}: {error}", path.shown())));
+        }
     };
     let reports = status_file::parse(&bytes, ages);
     let reports = reports.map_err(|problem| format!("STATUS_FILE {}", broken(path, &problem)))?;
     let imported = record(reports, bytes.len(), database).await?;
-    tracing::info!(file = %path.display(), servers = imported.recorded, "STATUS_FILE imported");
+    tracing::info!(file = %path.shown(), servers = imported.recorded, "STATUS_FILE imported");
     Ok(())
 }
 
 fn broken(path: &Path, problem: &str) -> String {
-    format!("{}: {problem}; nothing was imported", path.display())
+    format!("{}: {problem}; nothing was imported", path.shown())
 }
 
 /// All servers of a file in one transaction.

@@ -1,8 +1,9 @@
 //! The signing key's file: made at the first start, and renewed by `key rotate`.
 
-use super::Failure;
+use super::{Failure, inputs, say, wrong_setting};
 use crate::config::{DatabaseArgs, KeyArgs, KeyCommand};
 use crate::domain::checkpoint::SigningKeys;
+use crate::domain::shown::ShowPath as _;
 use crate::store::{Dictionary, Location, Writer, beside, check_only, sync_folder};
 use rand_core::OsRng;
 use std::fs::OpenOptions;
@@ -27,24 +28,22 @@ pub fn path(key: &KeyArgs, location: &Location) -> PathBuf {
 
 /// The keys of a history, made anew if there is no file and `fresh` says that there may be none.
 pub fn load_or_create(path: &Path, origin: &str, fresh: bool) -> Result<SigningKeys, Failure> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match inputs::read_set_text(path, inputs::NOTE_MOST) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound && fresh => {
             let text = format!("{HEAD}{}", SigningKeys::generate(&mut OsRng, origin));
             write_new(path, &text)?;
-            tracing::info!(file = %path.display(), "made a key to sign checkpoints with; back it up apart from the database");
+            tracing::info!(file = %path.shown(), "made a key to sign checkpoints with; back it up apart from the database");
             text
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(format!(
                 "{}: the signing key is missing, but checkpoints have been signed; put it back, or make a new one with `gitops-status-server key rotate --lost` and tell those who check signatures",
-                path.display()
+                path.shown()
             )
             .into());
         }
-        Err(error) => {
-            return Err(format!("{}: {error}; is SIGNING_KEY_FILE right?", path.display()).into());
-        }
+        Err(error) => return Err(unreadable(path, &error)),
     };
     warn_if_open(path);
     parse(path, &text, origin)
@@ -52,26 +51,38 @@ pub fn load_or_create(path: &Path, origin: &str, fresh: bool) -> Result<SigningK
 
 /// The keys in a file that must be there.
 pub fn load(path: &Path, origin: &str) -> Result<SigningKeys, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let what_to_do = match error.kind() {
-            ErrorKind::NotFound => "; if it is lost: `key rotate --lost`",
-            _ => "",
-        };
-        let path = path.display();
-        format!("{path}: {error}; SIGNING_KEY_FILE names the key of this history{what_to_do}")
-    })?;
-    parse(path, &text, origin)
+    parse(path, &read(path)?, origin)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    inputs::read_set_text(path, inputs::NOTE_MOST).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => format!(
+            "{}: {error}; SIGNING_KEY_FILE names the key of this history; if it is lost: `key rotate --lost`",
+            path.shown()
+        )
+        .into(),
+        _ => unreadable(path, &error),
+    })
+}
+
+/// What is no file is a wrong setting; what may not be read can be somebody's mistake with its rights.
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let problem = format!("{}: {error}; is SIGNING_KEY_FILE right?", path.shown());
+    match error.kind() {
+        ErrorKind::InvalidInput => wrong_setting(format!("SIGNING_KEY_FILE {problem}")),
+        _ => problem.into(),
+    }
 }
 
 fn parse(path: &Path, text: &str, origin: &str) -> Result<SigningKeys, Failure> {
     let keys = SigningKeys::parse(text, origin);
-    keys.map_err(|error| format!("{}: {error}; this history is {origin}", path.display()).into())
+    keys.map_err(|error| format!("{}: {error}; this history is {origin}", path.shown()).into())
 }
 
 fn warn_if_open(path: &Path) {
     let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode());
     if mode & OTHERS != 0 {
-        tracing::warn!(file = %path.display(), "others may read the signing key; chmod 600 it");
+        tracing::warn!(file = %path.shown(), "others may read the signing key; chmod 600 it");
     }
 }
 
@@ -86,7 +97,7 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     written().map_err(|error| {
         format!(
             "{}: {error}; the signing key must be kept, set SIGNING_KEY_FILE to where it can be",
-            path.display()
+            path.shown()
         )
         .into()
     })
@@ -123,7 +134,7 @@ async fn show(database: &DatabaseArgs, key: &KeyArgs) -> Result<(), Failure> {
     let (path, origin) = place(database, key).await?;
     let keys = load(&path, &origin)?;
     let text = keys.public().join("\n") + "\n";
-    super::unless_reader_left(std::io::stdout().write_all(text.as_bytes()))
+    say::text(&text)
 }
 
 /// A new key in front of the others, which go on signing; `drop_old`: in place of them;
@@ -137,21 +148,22 @@ async fn rotate(
     let (path, origin) = place(database, key).await?;
     let old = if lost {
         if path.exists() {
-            return Err(format!("{}: the key is there; leave out --lost", path.display()).into());
+            return Err(format!("{}: the key is there; leave out --lost", path.shown()).into());
         }
         String::new()
     } else {
         load(&path, &origin)?;
-        std::fs::read_to_string(&path)?
+        read(&path)?
     };
     let fresh = SigningKeys::generate(&mut OsRng, &origin);
     let kept = old.lines().filter(|line| !drop_old && !line.trim_start().starts_with('#'));
     let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
-    let named = |error: std::io::Error| format!("{}: {error}", path.display());
+    let named = |error: std::io::Error| format!("{}: {error}", path.shown());
     replace(&path, &format!("{HEAD}{fresh}{kept}"), MODE).map_err(named)?;
     let public = SigningKeys::parse(&fresh, &origin)?.public().join("\n");
-    eprintln!("{}: a new key; the server signs with it when it is started again", path.display());
-    super::unless_reader_left(writeln!(std::io::stdout(), "{public}"))
+    let path = path.shown();
+    say::aside(&format!("{path}: a new key; the server signs with it when it is started again"));
+    say::text(&format!("{public}\n"))
 }
 
 async fn place(database: &DatabaseArgs, key: &KeyArgs) -> Result<(PathBuf, Arc<str>), Failure> {

@@ -1,8 +1,8 @@
 //! The log on standard error. A line of it is one line, whatever stands in its values, and says
 //! nothing of what clients sent but names, times and numbers.
 
+use crate::domain::shown::shown;
 use std::any::Any;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
@@ -68,18 +68,17 @@ impl Write for Lines {
     }
 }
 
-/// The text with everything escaped that would begin a line, move the cursor or turn the direction
-/// of writing, in a form that JSON has, too.
+/// The text as one line; with `ansi` but for the colours, which are ours.
 fn one_line(text: &str, ansi: bool) -> String {
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        let turns = matches!(character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if turns || character.is_control() && !(ansi && character == '\u{1b}') {
-            let _ = write!(line, "\\u{:04x}", character as u32);
-        } else {
-            line.push(character);
-        }
+    let mut parts = text.split('\u{1b}');
+    let mut line = shown(parts.next().unwrap_or_default()).into_owned();
+    for part in parts {
+        let colour = part.strip_prefix('[').and_then(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+            (ansi && rest[end..].starts_with('m')).then_some(())
+        });
+        line += if colour.is_some() { "\u{1b}" } else { "\\u001b" };
+        line += &shown(part);
     }
     line
 }
@@ -99,6 +98,7 @@ mod tests {
             assert_eq!(one_line(text, false), line);
         }
         assert_eq!(one_line("\u{1b}[31mred\n", true), "\u{1b}[31mred\\u000a");
+        assert_eq!(one_line("\u{1b}[2K\u{1b}]0;x\u{1b}", true), "\\u001b[2K\\u001b]0;x\\u001b");
     }
 
     #[test]

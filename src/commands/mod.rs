@@ -6,6 +6,7 @@ pub mod export;
 mod handles;
 pub mod healthcheck;
 pub mod import;
+mod inputs;
 pub mod keys;
 pub mod log;
 pub mod openapi;
@@ -14,6 +15,7 @@ mod progress;
 mod remembered;
 pub mod restore;
 pub mod review;
+pub mod say;
 pub mod serve;
 mod settled;
 pub mod token;
@@ -54,8 +56,21 @@ pub struct WrongArgument(String);
 #[error("{0}")]
 pub struct WrongSetting(String);
 
+/// Something could not be checked, which is not to say that it is wrong: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotCheck(String);
+
 fn wrong_argument(problem: String) -> Failure {
     Box::new(WrongArgument(problem))
+}
+
+fn wrong_setting(problem: String) -> Failure {
+    Box::new(WrongSetting(problem))
+}
+
+fn cannot_check(problem: String) -> Failure {
+    Box::new(CannotCheck(problem))
 }
 
 /// The machine's clock.

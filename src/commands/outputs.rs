@@ -2,6 +2,7 @@
 //! somebody has laid, and never over what was put aside before.
 
 use super::Failure;
+use crate::domain::shown::ShowPath as _;
 use crate::store::{Location, RESTORING, beside, folder_of};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -29,7 +30,7 @@ pub fn check(location: &Location, key: Option<&Path>, file: &Path) -> Result<(),
     let targets = [file.to_owned(), beside(file, ".part")];
     for own in own {
         if targets.iter().any(|target| is_same(&own, target)) {
-            let (file, own) = (file.display(), own.display());
+            let (file, own) = (file.shown(), own.shown());
             return Err(format!(
                 "{file}: this would replace {own}, which the server needs; name another file"
             )
@@ -54,13 +55,11 @@ pub fn is_same(a: &Path, b: &Path) -> bool {
 pub fn open_part(part: &Path, mode: u32) -> Result<File, Failure> {
     let folder = folder_of(part);
     if !folder.is_dir() {
-        return Err(format!("{}: there is no such folder to write into", folder.display()).into());
+        return Err(format!("{}: there is no such folder to write into", folder.shown()).into());
     }
-    let named = |error: std::io::Error| format!("{}: {error}", part.display());
+    let named = |error: std::io::Error| format!("{}: {error}", part.shown());
     if std::fs::symlink_metadata(part).is_ok_and(|there| !there.is_file()) {
-        return Err(
-            format!("{}: is there already, and is no file; remove it", part.display()).into()
-        );
+        return Err(format!("{}: is there already, and is no file; remove it", part.shown()).into());
     }
     let mut options = File::options();
     let file = options.create(true).truncate(false).write(true).mode(mode).open(part);

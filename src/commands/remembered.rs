@@ -5,14 +5,18 @@
 //! The file has one block for each checkpoint: a comment with the time, the signed note, an empty
 //! line. The newest is last.
 
-use super::keys;
+use super::{inputs, keys};
 use crate::domain::checkpoint::{Checkpoint, CheckpointError, SigningKeys};
+use crate::domain::shown::ShowPath as _;
 use crate::domain::time::Timestamp;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// How many are kept: the newest ones, and of older ones the last of each day.
 const NEWEST_KEPT: usize = 60;
+
+/// Bytes that the file has at most: a block has some 300.
+const REMEMBERED_MOST: u64 = 64 << 20;
 
 /// The file.
 #[derive(Debug)]
@@ -35,18 +39,18 @@ pub struct Block {
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RememberError {
-    #[error("{path}: {cause}")]
+    #[error("{path}: {cause}", path = path.shown())]
     Io { path: PathBuf, cause: std::io::Error },
-    #[error("{path}: it is not as the server writes it; if you know why, move the file away")]
+    #[error("{path}: it is not as the server writes it; if you know why, move the file away", path = path.shown())]
     Damaged { path: PathBuf },
-    #[error("{path}: block {block}: {cause}; if you know why, move the file away")]
+    #[error("{path}: block {block}: {cause}; if you know why, move the file away", path = path.shown())]
     Block { path: PathBuf, block: usize, cause: CheckpointError },
 }
 
 impl Remembered {
     /// Reads the file; an absent one remembers nothing.
     pub fn read(path: PathBuf) -> Result<Self, RememberError> {
-        let text = match std::fs::read_to_string(&path) {
+        let text = match inputs::read_set_text(&path, REMEMBERED_MOST) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Self { path, known: vec![] });

@@ -5,9 +5,10 @@
 
 use super::backup::{contents, what_is_wrong};
 use super::remembered::Remembered;
-use super::{Failure, bring_up_to_date, keys, outputs, progress, system_clock, unless_reader_left};
+use super::{Failure, bring_up_to_date, keys, outputs, progress, say, system_clock};
 use crate::config::RestoreArgs;
 use crate::domain::checkpoint::Checkpoint;
+use crate::domain::shown::ShowPath as _;
 use crate::store::{
     Dictionary, Findings, Head, Hold, Location, OpenError, RESTORING, Role, TreeHead, beside,
     check_only, check_whole, close_to_others, create_or_check, folder_of, give_to_owner_of, let_go,
@@ -27,12 +28,12 @@ pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
     let path = &location.path;
     // A link's log lies beside the file that it leads to.
     let source = std::fs::canonicalize(&args.file);
-    let file = &source.map_err(|error| format!("{}: {error}", args.file.display()))?;
+    let file = &source.map_err(|error| format!("{}: {error}", args.file.shown()))?;
     let size = check_source(file, &location)?;
     let hold = Hold::take(&location, Role::Restore).await?;
     let there = [path.clone(), beside(path, "-wal")];
     if let Some(there) = there.iter().find(|path| path.exists()).filter(|_| !args.replace) {
-        let there = there.display();
+        let there = there.shown();
         return Err(format!("{there}: is there already; --replace keeps it under another name and puts the backup in its place").into());
     }
     let half = Location { path: beside(path, RESTORING) };
@@ -44,7 +45,7 @@ pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
             remove(&half.path);
             // What is wrong is wrong with the backup, not with our copy of it.
             let said = failure.to_string();
-            let (half, file) = (half.path.display().to_string(), file.display().to_string());
+            let (half, file) = (half.path.shown(), file.shown());
             return Err(format!("{}; nothing was changed", said.replace(&half, &file)).into());
         }
     };
@@ -60,7 +61,7 @@ pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
             return Err(failure);
         }
     };
-    let named = |error: std::io::Error| format!("{}: {error}", path.display());
+    let named = |error: std::io::Error| format!("{}: {error}", path.shown());
     std::fs::rename(&half.path, path).map_err(named)?;
     sync_folder(path).map_err(named)?;
     tell(&location, &findings, replaced, unnoticed)
@@ -91,12 +92,12 @@ async fn remember_end(
 
 /// The bytes of a backup that may be restored here.
 fn check_source(file: &Path, location: &Location) -> Result<u64, Failure> {
-    let named = |error: std::io::Error| format!("{}: {error}", file.display());
+    let named = |error: std::io::Error| format!("{}: {error}", file.shown());
     let (found, found_at) = (std::fs::metadata(file).map_err(named)?, file);
     if !found.is_file() || found.len() == 0 {
-        return Err(format!("{}: no backup, but a folder or empty", file.display()).into());
+        return Err(format!("{}: no backup, but a folder or empty", file.shown()).into());
     }
-    let file = file.display();
+    let file = file.shown();
     if outputs::is_same(&location.path, found_at) {
         return Err(format!("{file}: this is the database itself").into());
     }
@@ -130,7 +131,7 @@ async fn prepare(
     let findings = check_whole(half, &|done, total| bar.show(done, total)).await?;
     bar.finish();
     if let Some(wrong) = what_is_wrong(&findings) {
-        return Err(format!("{}: {wrong}", half.path.display()).into());
+        return Err(format!("{}: {wrong}", half.path.shown()).into());
     }
     // One file from here on, without a log.
     let_go(half).await?;
@@ -139,13 +140,12 @@ async fn prepare(
 
 fn copy(from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
     let bar = progress::bytes("copying");
-    let mut source = File::open(from).map_err(|error| format!("{}: {error}", from.display()))?;
-    let named = |error: std::io::Error| format!("{}: {error}", to.display());
+    let mut source = File::open(from).map_err(|error| format!("{}: {error}", from.shown()))?;
+    let named = |error: std::io::Error| format!("{}: {error}", to.shown());
     let mut target = File::create(to).map_err(named)?;
     let (mut chunk, mut done) = (vec![0; CHUNK], 0);
     loop {
-        let read =
-            source.read(&mut chunk).map_err(|error| format!("{}: {error}", from.display()))?;
+        let read = source.read(&mut chunk).map_err(|error| format!("{}: {error}", from.shown()))?;
         if read == 0 {
             break;
         }
@@ -161,7 +161,7 @@ fn copy(from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
 /// The server must be able to write what an administrator has restored: owner and rights are those of
 /// the old database, or the owner of the folder.
 fn keep_owner(path: &Path, half: &Path) -> Result<(), Failure> {
-    let named = |error: std::io::Error| format!("{}: {error}", half.display());
+    let named = |error: std::io::Error| format!("{}: {error}", half.shown());
     if let Ok(old) = std::fs::metadata(path) {
         std::fs::set_permissions(half, old.permissions()).map_err(named)?;
         give_to_owner_of(path, half);
@@ -198,7 +198,7 @@ async fn put_aside(location: &Location) -> Result<Option<(PathBuf, Option<Head>)
         let (from, to) = (beside(path, suffix), beside(&aside, suffix));
         match std::fs::rename(&from, &to) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(format!("{}: {error}", from.display()).into());
+                return Err(format!("{}: {error}", from.shown()).into());
             }
             _ => {}
         }
@@ -218,9 +218,9 @@ fn tell(
     replaced: Option<(PathBuf, Option<Head>)>,
     unnoticed: Option<Failure>,
 ) -> Result<(), Failure> {
-    let mut text = format!("{}: restored, {}\n", location.path.display(), contents(findings));
+    let mut text = format!("{}: restored, {}\n", location.path.shown(), contents(findings));
     if let Some((aside, old)) = replaced {
-        let aside = aside.display();
+        let aside = aside.shown();
         let _ = write!(text, "the database that was there is now {aside}");
         if let (Some(old), Some(new)) = (&old, &findings.head) {
             if old.origin != new.origin {
@@ -253,5 +253,5 @@ fn tell(
             "how far the replaced database came could not be remembered ({failure}): the server may start without asking for `accept-rollback`"
         );
     }
-    unless_reader_left(std::io::stdout().write_all(text.as_bytes()))
+    say::text(&text)
 }

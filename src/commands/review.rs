@@ -2,13 +2,12 @@
 
 mod page;
 
-use super::{Failure, settled, system_clock, unless_reader_left};
+use super::{Failure, say, settled, system_clock, unless_reader_left};
 use crate::config::{ReviewArgs, ReviewFormat};
 use crate::http::Params;
 use crate::http::past::PastQuery;
 use crate::http::past::reviews::{ReviewData, group_by, understand_period};
 use crate::store::{Dictionary, Location, Readers, check_only};
-use std::io::Write;
 use std::sync::Arc;
 
 /// Prints the review.
@@ -39,6 +38,6 @@ pub async fn run(args: ReviewArgs) -> Result<(), Failure> {
             json
         }
     };
-    let mut stdout = std::io::stdout().lock();
-    unless_reader_left(stdout.write_all(&text).and_then(|()| stdout.flush()))
+    let mut stdout = say::Data::to_stdout();
+    unless_reader_left(stdout.write(&text).and_then(|()| stdout.flush()))
 }

@@ -1,6 +1,7 @@
 //! Seeing to it that all of a history can be read by host, for commands that have no recorder.
 
 use super::Failure;
+use crate::domain::shown::ShowPath as _;
 use crate::store::{Dictionary, Hold, Location, OpenError, Role, Writer, settled_of};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,11 +35,11 @@ pub async fn see_to_it(location: &Location, dictionary: &Arc<Dictionary>) -> Res
         Err(_) => {}
     }
     if settled < size {
-        eprintln!(
+        super::say::aside(&format!(
             "warning: entries {} to {size} cannot be looked at by host yet: nobody could write to {}",
             settled + 1,
-            location.path.display()
-        );
+            location.path.shown()
+        ));
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! `token new` and `token hash`. A token is never an argument: those can be seen by everybody on the
 //! machine, and stay in the shell's history.
 
-use super::{Failure, system_clock, unless_reader_left, wrong_argument};
+use super::{Failure, say, system_clock, wrong_argument};
 use crate::config::tokens::{self, parse_moment};
 use crate::config::{NewTokenArgs, TokenCommand};
 use crate::domain::access::Scope;
 use crate::domain::access::secret::{Digest, TOKEN_MAX_BYTES, compose, is_mistyped};
 use crate::domain::time::Timestamp;
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Read};
 
 /// A token that somebody thought of can be found by trying; one of ours has 53 characters.
 const SHORT_CHARS: usize = 32;
@@ -34,7 +34,7 @@ fn new(args: &NewTokenArgs) -> Result<(), Failure> {
     let entry = tokens::entry(&args.name, &digest, &args.scope, &args.group, expires);
     // As the server will read it.
     tokens::parse(entry.as_bytes()).map_err(wrong_argument)?;
-    print(&format!("{token}\n\n{entry}"))
+    say::text(&format!("{token}\n\n{entry}"))
 }
 
 /// A date or a time, or how long from now; it must lie ahead.
@@ -72,13 +72,9 @@ fn hash() -> Result<(), Failure> {
     let too_long = || format!("a token has at most {TOKEN_MAX_BYTES} characters");
     let digest = Digest::of(token).ok_or_else(too_long)?;
     if token.len() < SHORT_CHARS {
-        eprintln!(
-            "this token is short; `gitops-status-server token new` makes one nobody can guess"
+        say::aside(
+            "this token is short; `gitops-status-server token new` makes one nobody can guess",
         );
     }
-    print(&format!("{}\n", digest.hex()))
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    unless_reader_left(std::io::stdout().write_all(text.as_bytes()))
+    say::text(&format!("{}\n", digest.hex()))
 }

@@ -2,11 +2,10 @@
 //!
 //! Contents are compared, not times: a Secret of Kubernetes is exchanged by swapping a link.
 
-use super::{Failure, WrongSetting};
+use super::{Failure, WrongSetting, inputs};
 use crate::config::tokens::{FILE_MAX_BYTES, parse};
+use crate::domain::shown::ShowPath as _;
 use crate::http::Tokens;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -92,17 +91,9 @@ impl Watch {
 
 /// Reads it, but no more of it than it may have.
 fn read(path: &Path) -> Found {
-    let mut bytes = Vec::new();
-    // A pipe would be waited for, for ever.
-    if !std::fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
-        return Err("is not a file".into());
-    }
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let read = file.take(FILE_MAX_BYTES as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(|error| error.to_string())?;
-    Ok(bytes)
+    inputs::read_set(path, FILE_MAX_BYTES as u64).map_err(|error| error.to_string())
 }
 
 fn named(path: &Path, why: &str) -> String {
-    format!("TOKENS_FILE {}: {why}", path.display())
+    format!("TOKENS_FILE {}: {why}", path.shown())
 }

@@ -1,9 +1,10 @@
 //! What the server knows of its own past when it starts, and what it leaves behind for the next start.
 
 use super::remembered::Remembered;
-use super::{Database, Failure, keys, outputs, system_clock};
+use super::{Database, Failure, keys, outputs, say, system_clock};
 use crate::config::{DatabaseArgs, KeyArgs};
 use crate::domain::checkpoint::{Checkpoint, SigningKeys};
+use crate::domain::shown::ShowPath as _;
 use crate::domain::tree::Question;
 use crate::recorder::Clock;
 use crate::store::{Hold, Location, Readers, Role, TreeHead, note_signed};
@@ -88,11 +89,11 @@ async fn compare(
     newest: &Checkpoint,
     location: &Location,
 ) -> Result<bool, Failure> {
-    let (path, size) = (location.path.display(), head.tree.size());
+    let (path, size) = (location.path.shown(), head.tree.size());
     let file = location.remembered();
     let what_to_do = format!(
         "restore the newer database; or, if this one is right, run `gitops-status-server accept-rollback` (it keeps {} under another name)",
-        file.display()
+        file.shown()
     );
     if head.origin != newest.origin {
         let (now, then) = (&head.origin, &newest.origin);
@@ -138,16 +139,16 @@ pub async fn run_accept_rollback(args: DatabaseArgs) -> Result<(), Failure> {
     let remembered = Remembered::read(location.remembered())?;
     let Some(newest) = remembered.newest() else {
         return Err(
-            format!("{}: no checkpoint is remembered", location.remembered().display()).into()
+            format!("{}: no checkpoint is remembered", location.remembered().shown()).into()
         );
     };
     let time = system_clock()().calendar().format("%Y%m%dT%H%M%SZ");
     let aside = outputs::unused(&location.beside(&format!(".checkpoints.until-{time}")));
     std::fs::rename(location.remembered(), &aside)?;
-    eprintln!(
+    say::aside(&format!(
         "{}: kept. Receipts and checkpoints of the {} entries it knew may contradict the history from now on; keep this file to show why",
-        aside.display(),
+        aside.shown(),
         newest.size
-    );
+    ));
     Ok(())
 }

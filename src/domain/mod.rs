@@ -21,6 +21,7 @@ pub mod push;
 pub mod receipt;
 pub mod report;
 pub mod review;
+pub mod shown;
 pub mod state;
 pub mod text;
 pub mod time;

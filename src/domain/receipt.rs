@@ -36,21 +36,13 @@ impl FromStr for Receipt {
     }
 }
 
-/// Every receipt in a log, whatever else stands on its lines; and the numbers of lines whose receipt
-/// cannot be read.
-pub fn in_log(text: &str) -> (Vec<Receipt>, Vec<usize>) {
-    let (mut receipts, mut unreadable) = (Vec::new(), Vec::new());
-    for (at, line) in text.lines().enumerate() {
-        // A line may hold several.
-        for rest in line.split(MARK).skip(1) {
-            let words: Vec<&str> = rest.split_whitespace().take(3).collect();
-            match words.join(" ").parse() {
-                Ok(receipt) => receipts.push(receipt),
-                Err(_) => unreadable.push(at + 1),
-            }
-        }
-    }
-    (receipts, unreadable)
+/// What stands behind the mark on a line of a log, as often as it does and whatever else is there: a
+/// receipt, or the words that are none.
+pub fn in_line(line: &str) -> impl Iterator<Item = Result<Receipt, &str>> {
+    line.split(MARK).skip(1).map(|rest| {
+        let words: Vec<&str> = rest.split_whitespace().take(3).collect();
+        words.join(" ").parse().map_err(|_| rest.trim_end())
+    })
 }
 
 #[cfg(test)]
@@ -68,11 +60,14 @@ mod tests {
             assert!(wrong.parse::<Receipt>().is_err(), "{wrong}");
         }
         let two = format!("{MARK}{plain} {MARK}{plain}");
-        assert_eq!(in_log(&two).0.len(), 2);
-        let log = format!(
-            "12:00 + sh\n\u{1b}[0m[step] gitops-status receipt {plain} \nnothing\n\
-             gitops-status receipt broken off\n"
+        assert_eq!(
+            in_line(&two).collect::<Vec<_>>(),
+            vec![Ok(receipt.clone()), Ok(receipt.clone())]
         );
-        assert_eq!(in_log(&log), (vec![receipt], vec![4]));
+        let coloured = format!("\u{1b}[0m[step] gitops-status receipt {plain} \n");
+        assert_eq!(in_line(&coloured).collect::<Vec<_>>(), vec![Ok(receipt)]);
+        let broken = "gitops-status receipt broken off\n";
+        assert_eq!(in_line(broken).collect::<Vec<_>>(), vec![Err("broken off")]);
+        assert_eq!(in_line("nothing\n").count(), 0);
     }
 }

@@ -55,9 +55,11 @@ pub use writer::{
     PushedGrouping, REJECTIONS_KEPT, Refolded, Rejection, Renaming, Twin, Writer, settled_of,
 };
 
+use crate::domain::shown::shown;
+
 /// The database failed, or holds what cannot be. For the log, never for a client.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
+#[error("{}", shown(&.0.to_string()))] // SQLite quotes names out of the file
 pub struct Trouble(#[from] sqlx::Error);
 
 impl Trouble {

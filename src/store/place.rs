@@ -5,6 +5,7 @@
 //! whole process.
 
 use super::connect::{Location, OpenError};
+use crate::domain::shown::ShowPath as _;
 use rustix::fs::{Access, access, statvfs};
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -119,7 +120,7 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
 /// What is wrong with keeping a database on the file system of this path, if anything.
 pub fn warning(path: &Path) -> Option<String> {
     let (name, what) = unfit(path)?;
-    let folder = folder_of(path).display();
+    let folder = folder_of(path).shown();
     Some(format!("{folder} is on {name}: {what}; put the database on a disk of this machine"))
 }
 

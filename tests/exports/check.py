@@ -56,6 +56,94 @@ def fill(folder, environment):
         server.wait(timeout=30)
 
 
+def readable(said):
+    """Whether nothing in it moves a cursor or hides."""
+    return all(c == "\n" or c.isprintable() for c in said)
+
+
+def hostile(folder, expect, export):
+    """Files that somebody made with care: both end with the same code and one line, soon and in little memory."""
+    whole = ["--checkpoint", "checkpoint"]
+    manifest = ["--manifest", "lines.manifest.json"]
+    export("--proof", "--filter", "host=h2")
+    good = {name: (folder / name).read_bytes() for name in ("lines", "lines.manifest.json", "checkpoint", "key", "ci.log")}
+    about = json.loads(good["lines.manifest.json"])
+    deep = b"[" * 100_000
+    line = good["lines"].split(b"\n")[0]
+
+    def made(**changes):
+        return json.dumps({**about, **changes}).encode()
+
+    def tried(name, data, held, code=2, says="", shows=None):
+        (folder / name).write_bytes(data)
+        says = {0: "", 1: "WRONG: ", 2: "CANNOT CHECK: "}[code] + says
+        expect(code == 0, held, f"hostile {name}: {data[:80]!r}", says=says, shows=shows)
+        (folder / name).write_bytes(good[name])
+
+    for data in [
+        b"", b"\0", deep, b'{"a":' * 100_000, b"\xff\xfe", b"NaN", b"null", b"[]", b"7", b'"x"', good["lines.manifest.json"][:-40],
+        b"\xef\xbb\xbf" + good["lines.manifest.json"], good["lines.manifest.json"] + b"{}",
+        good["lines.manifest.json"].replace(b'"lines":', b'"lines":1,"lines":'),
+        made(manifest=2), made(ids=[[-(10**12), 5]]), made(ids=[[1]]), made(ids=[[1, 2, 3]]), made(ids=5), made(ids=[[1, 10**5000]] if sys.version_info < (3, 11) else [[1, 10**4000]]),
+        made(ids=[[1, 1e300]]), made(ids=[[True, 2]]), made(ids={"1": 2}), made(lines=float("nan")), made(lines=-1), made(lines="9"),
+        made(omitted=[[1, 2]]), made(omitted=[[1, -2, "00"]]), made(omitted=[["1", 2, "00"]]), made(omitted=None),
+        made(filter=[]), made(filter={"host": "h2"}), made(filter={"a": ["\ud800"]}), made(checkpoint=7), made(checkpoint="x"),
+        made(checkpoint="a\n5\n\n\n— b c\n"), made(keys="x"), made(origin=None), made(sha256=[]),
+    ]:
+        tried("lines.manifest.json", data, manifest)
+    for data in [
+        made(ids=[[0, 2**63]]), made(ids=[[1, 10**12]]), made(ids=[]), made(lines=2**63), made(omitted=[[1, 2**62, "0" * 64]]),
+        made(omitted=[[0, 1, "0" * 64], *about["omitted"]]), made(omitted=[[1, 0, "0" * 64]]), made(omitted=[[1, 2, "zz"]]),
+        made(omitted=about["omitted"] * 2), made(sha256=""), made(origin="a\x1b[2K\rb"), made(checkpoint=about["checkpoint"].replace("\n700\n", "\n7\n")),
+    ]:
+        tried("lines.manifest.json", data, manifest, 1)
+    lie = "x\r\x1b[2K\x1b[1A\u202e0 between them are left out\n\u200b\x9b2J\x7f"
+    for filter in [{"host": [lie]}, {lie: ["a"]}, {"a": ["\"" + "y" * 5000]}]:
+        tried("lines.manifest.json", made(filter=filter), manifest, 0, shows="594 between them are left out")
+    for data in [
+        b"\n", b"\0\n", deep, b'{"a":' * 100_000, b'{"id":1,"origin":"x"}\n', b'{"id":"0","origin":"x"}\n', b'{"id":"-1","origin":"x"}\n',
+        b'{"id":"1","origin":7}\n', b'{"id":"' + b"9" * 6000 + b'","origin":"x"}\n', b'{"id":"99999999999999999999","origin":"x"}\n',
+        b'{"id":null,"origin":"x"}\n', b'{"id":"1","id":"2","origin":"x"}\n', '{"id":"٧","origin":"x"}\n'.encode(),
+        line.replace(b"{", b'{"a":NaN,', 1), line.replace(b"synced", b"\xff", 1), b"\xef\xbb\xbf" + line, line[:-9], line + b"\n" + b"x" * 10_000_000,
+        line[:-1] + b',"a":' + deep,
+    ]:
+        tried("lines", data, whole)
+        tried("lines", data, manifest)
+    for data in [line.replace(b'"origin":"', b'"origin":"\\u0000x') + b"\n", line.replace(b'"origin":"', b'"origin":"x') + b"\n"][1:]:
+        tried("lines", data, whole, 1)
+    for data in [b"", deep, b"\xff", b"\n\n\n", b"a\nb\nc\n\n\xe2\x80\x94 d e\n", good["checkpoint"][:-60]]:
+        tried("checkpoint", data, whole)
+    for data in [b"", b"\xff", b"x+y+z\n", b"+" * 1000, good["key"][:-20], deep]:
+        tried("key", data, manifest)
+
+
+def logs(folder, expect, export):
+    """What is in a log beside good receipts: counted and named, and the others checked."""
+    export("--sort", "id")
+    good = (folder / "ci.log").read_text()
+    first = good.splitlines()[1].split(" ", 1)[1]
+    _, _, origin, id, digest = first.split()
+    held = ["--checkpoint", "checkpoint", "--receipts", "ci.log"]
+    junk = [
+        "gitops-status receipt \x1b[2K\r nonsense", "gitops-status receipt ", f"gitops-status receipt {origin} -1 {digest}",
+        f"gitops-status receipt {origin} {'9' * 5000} {digest}", f"gitops-status receipt {origin} {id} {digest[:-1]}", f"gitops-status receipt {origin} {id} {digest[:-1]}ü",
+    ]
+    for lines in ([junk[0]], junk, ["\xff\x00 \x1b]0;x\x07"] + junk):
+        (folder / "ci.log").write_text("\n".join(lines) + "\n" + good)
+        expect(True, held, "junk receipts", says="700 of 700 receipts fit", shows="proves nothing about who printed it")
+    foreign = f"gitops-status receipt gitops-status-server/{'0' * 32} 7 {digest}\ngitops-status receipt \u202ex\x1b[2K 7 {digest}\n"
+    (folder / "ci.log").write_text(foreign + good)
+    expect(True, held, "foreign receipts", says="700 of 702 receipts fit", shows="2 of 702 receipts are of another history")
+    (folder / "ci.log").write_text(foreign)
+    expect(False, held, "only foreign receipts", says="CANNOT CHECK: ", shows="2 of 2 receipts are of another history")
+    (folder / "ci.log").write_text(junk[0])
+    expect(False, held, "only junk", says="CANNOT CHECK: ")
+    forged = f"gitops-status receipt {origin} 7 {'0' * 64}\n"
+    (folder / "ci.log").write_text(junk[0] + "\n" + forged + good)
+    expect(False, held, "a forged receipt", says="700 of 701 receipts fit", shows="line 2 of ci.log")
+    (folder / "ci.log").write_text(good)
+
+
 def main():
     checks = 0
     with tempfile.TemporaryDirectory() as name:
@@ -70,14 +158,16 @@ def main():
         # An auditor's machine may have any encoding.
         plain = "import os, sys; os.environ.update(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0'); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 
-        def expect(right, held, changed="", key="key", says=""):
+        def expect(right, held, changed="", key="key", says="", shows=None):
             nonlocal checks
             checks += 1
             script = run(sys.executable, "-c", plain, SCRIPT, "lines", "--key", key, *held)
             ours = run(BINARY, "verify", "--export", "lines", "--key", key, *held)
             words = {0: "are what was recorded", 1: "WRONG: ", 2: "CANNOT CHECK: "}.get(script[0])
-            if (script[0] == 0, ours[0] == 0) != (right, right) or not words or words not in script[1] or says not in script[1] or "Traceback" in script[1]:
+            if (script[0] == 0) != right or script[0] != ours[0] or not words or words not in script[1] or says not in script[1] or "Traceback" in script[1] or not readable(script[1] + ours[1]):
                 sys.exit(f"{changed or held}: expected {right} {says}; the script says {script}, verify says {ours}")
+            if shows and not all(shows in said for _, said in (script, ours)):
+                sys.exit(f"{changed}: expected {shows}; the script says {script}, verify says {ours}")
 
         def export(*more):
             (folder / "lines.manifest.json").unlink(missing_ok=True)
@@ -91,7 +181,7 @@ def main():
         manifest, whole = ["--manifest", "lines.manifest.json"], ["--checkpoint", "checkpoint"]
         for chosen in [["--filter", "server_group=g1"], ["--filter", "host=h3", "--limit", "5"], ["--sort", "id", "--filter", "from_id=257", "--filter", "to_id=511"]]:
             export("--proof", *chosen)
-            expect(True, manifest, says="0 between" if "from_id=257" in chosen else "by the filter")
+            expect(True, manifest, says="0 between" if "from_id=257" in chosen else "by the filter, as the exporting side says: \"")
             expect(True, [])
             expect(True, [*manifest, "--receipts", "ci.log"], says=" of 700 receipts fit")
         cannot = "CANNOT CHECK: "
@@ -156,6 +246,8 @@ def main():
             lambda note: note.replace("— ".encode(), "— x".encode()),
         ]:
             planted("checkpoint", change, whole, "--sort", "id")
+        hostile(folder, expect, export)
+        logs(folder, expect, export)
         planted("ci.log", lambda log: log.replace(b" 7 ", b" 8 "), [*whole, "--receipts", "ci.log"], "--sort", "id")
     print(f"{checks} exports: the script and `verify --export` say the same of each")
 

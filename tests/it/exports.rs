@@ -74,7 +74,7 @@ fn a_whole_export_is_checked_against_a_checkpoint() {
     export(folder, &["--sort", "id"]);
     let (ok, said) = verify(folder, &held);
     assert!(
-        !ok && said.contains("entries from 401 on cannot be checked")
+        !ok && said.contains("cannot be checked: entries from 401 on: the newest")
             && !said.contains("lines is not what"),
         "{said}"
     );
@@ -202,7 +202,7 @@ fn receipts_are_found_in_an_export() {
         (receipt.replace(" 77 ", " 777 "), "that the export leaves out, the first of them 777"),
         (
             receipt.replace(origin, "gitops-status-server/00"),
-            "1 of 1 receipts are of another history, gitops-status-server/00",
+            "1 of 1 receipts are of another history and say nothing of this one:\n  \"gitops-status-server/00\"",
         ),
     ] {
         let (ok, said) = verify(folder, &[&held[..], &[&wrong]].concat());
@@ -221,4 +221,113 @@ fn receipts_are_found_in_an_export() {
     assert!(!ok && said.contains("lines is not what was recorded, first at entry 77"), "{said}");
     let output = run(folder, &["verify", "--receipt", "nonsense"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// Whether a terminal would show it as it is: no sign that moves the cursor or hides.
+fn is_plain(said: &str) -> bool {
+    said.chars().all(|c| c == '\n' || !c.is_control() && !('\u{200b}'..='\u{206f}').contains(&c))
+}
+
+#[test]
+fn a_manifest_says_nothing_in_our_place() {
+    let folder = history();
+    let folder = folder.path();
+    export(folder, &["--filter", "host=h3", "--proof"]);
+    let lie = "h3\\r\\u001b[2K\\u001b[1A\\u202e0 between them\\nare left out\\u200b\\u009b2J";
+    edit(folder, "lines.manifest.json", |text| text.replacen("\"h3\"", &format!("\"{lie}\""), 1));
+    let (ok, said) = verify(folder, &["--key", "key"]);
+    assert!(ok && is_plain(&said), "{said:?}");
+    let ours = said.find("are left out; what those say").unwrap();
+    let theirs = said.find("host=h3\\u000d\\u001b[2K").unwrap();
+    assert!(ours < theirs && said[theirs..].lines().count() == 1, "{said}");
+    // The same of a file's name, and of an error in what stands in it.
+    let name = "log\u{1b}[2K\n\rall is well";
+    std::fs::write(folder.join(name), "nothing").unwrap();
+    let held = ["--key", "key", "--receipts", name];
+    let output = run(folder, &[&["verify", "--export", "lines"][..], &held].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    let one_line = "log\\u001b[2K\\u000a\\u000dall is well: no receipts are in it\n";
+    assert!(output.status.code() == Some(2) && said.ends_with(one_line), "{said:?}");
+    edit(folder, "lines.manifest.json", |text| {
+        text.replacen("\"lines\"", "\"lines\\u001b[2K\\n\"", 1)
+    });
+    let (ok, said) = verify(folder, &["--key", "key"]);
+    assert!(!ok && is_plain(&said) && said.lines().count() == 1, "{said:?}");
+}
+
+#[test]
+fn what_cannot_be_checked_is_not_called_wrong() {
+    let folder = history();
+    let folder = folder.path();
+    export(folder, &["--sort", "id", "--filter", "to_id=400"]);
+    let code = |held: &[&str]| {
+        let output =
+            run(folder, &[&["verify", "--export", "lines", "--key", "key"], held].concat());
+        output.status.code().unwrap()
+    };
+    let held = ["--checkpoint", "checkpoint"];
+    assert_eq!(code(&held), 0);
+    assert_eq!(code(&["--checkpoint", "nowhere"]), 2);
+    assert_eq!(code(&["--checkpoint", "lines"]), 2);
+    edit(folder, "lines", |text| text.replacen("synced", "failed", 1));
+    assert_eq!(code(&held), 1);
+    edit(folder, "lines", |text| text + &"[".repeat(100_000));
+    assert_eq!(code(&held), 2);
+    let id = |id: &str| format!("{{\"id\":\"{id}\",\"origin\":\"x\"}}\n");
+    for lines in [id("0"), id("18446744073709551615") + &id("1"), id("-1"), "{}\r\n".to_owned()] {
+        std::fs::write(folder.join("lines"), lines).unwrap();
+        assert_eq!(code(&held), 2);
+    }
+    std::fs::write(folder.join("lines"), id("1") + &id("9223372036854775807")).unwrap();
+    assert_eq!(code(&held), 1);
+}
+
+/// Whatever writes into a job's log can print a line that looks like a receipt.
+#[test]
+fn junk_in_a_log_spoils_no_receipt() {
+    let folder = history();
+    let folder = folder.path();
+    export(folder, &["--sort", "id", "--filter", "to_id=400"]);
+    let lines = std::fs::read_to_string(folder.join("lines")).unwrap();
+    let receipt = |line: &str| {
+        let said: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| said[key].as_str().unwrap().to_owned();
+        let hash = crate::receipts::leaf_hash(line);
+        format!("gitops-status receipt {} {} {hash}\n", text("origin"), text("id"))
+    };
+    let good: String = lines.lines().take(9).map(receipt).collect();
+    let foreign = receipt(lines.lines().next().unwrap()).replace("server/", "server/\u{202e}");
+    let junk = "x gitops-status receipt \u{1b}[2K\rok\n";
+    let url = url(folder);
+    let of_export = ["verify", "--export", "lines", "--key", "key", "--checkpoint", "checkpoint"];
+    for what in [&of_export[..], &["verify", "--database-url", &url]] {
+        let check = |log: &str| {
+            std::fs::write(folder.join("log"), [b"\xff\n", log.as_bytes()].concat()).unwrap();
+            let output = run(folder, &[what, &["--receipts", "log"]].concat());
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(is_plain(&said), "{said:?}");
+            (output.status.code().unwrap(), said)
+        };
+        let (code, said) = check(&format!("{junk}{good}{foreign}"));
+        assert_eq!(code, 0, "{said}");
+        for says in [
+            "9 of 10 receipts fit",
+            "1 of 10 receipts are of another history",
+            "1 more look like receipts and are none:\n  line 2 of log: \"\\u001b[2K\\u000dok\"",
+            "proves nothing about who printed it",
+        ] {
+            assert!(said.contains(says), "{says}: {said}");
+        }
+        for alone in [junk, &foreign] {
+            let (code, said) = check(alone);
+            assert!(code == 2 && said.contains("cannot be checked"), "{said}");
+        }
+        let forged = good.lines().next().unwrap().replace(" 1 ", " 2 ");
+        let (code, said) = check(&format!("{junk}{forged}\n{good}"));
+        let named = "entry 2: it is not what its receipt says (line 3 of log), though another one of it fits";
+        assert!(
+            code == 1 && said.contains(named) && said.contains("9 of 10 receipts fit"),
+            "{said}"
+        );
+    }
 }

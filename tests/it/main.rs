@@ -24,6 +24,7 @@ mod history_groups;
 mod history_pages;
 mod hostile;
 mod import;
+mod inputs;
 mod keys;
 mod legacy;
 mod lock;

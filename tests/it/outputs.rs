@@ -132,6 +132,24 @@ fn what_was_put_aside_stays() {
 }
 
 #[test]
+fn a_review_moves_no_cursor() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::start(folder.path());
+    let mut report = pipeline_report("g", "h", "2026-04-26T10:00:00Z");
+    report["status"] = "out_of_sync".into();
+    report["changed_files"] = serde_json::json!(["/etc/\u{202e}\u{200b}\u{9b}2Jx"]);
+    server.pipeline(&report);
+    assert!(server.stop().success());
+    let (code, said, wrong) = command(folder.path(), &["review", "2026"]);
+    assert!(code == 0 && said.contains("/etc/\\u202e\\u200b\\u009b2Jx"), "{said:?} {wrong}");
+    // Columns are as wide as what is shown.
+    let at = |line: &str| line.find("/etc/").unwrap_or_else(|| line.rfind("most drifted").unwrap());
+    let rows = said.lines().skip_while(|line| *line != "Worst hosts").skip(2).take(2);
+    let columns: Vec<usize> = rows.map(at).collect();
+    assert_eq!(columns[0], columns[1], "{said}");
+}
+
+#[test]
 fn others_may_not_read_what_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

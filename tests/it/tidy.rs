@@ -138,6 +138,20 @@ fn files_and_functions_can_be_read_in_one_go() {
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
+/// What others wrote passes one place on its way to a terminal: `domain::shown` below, `say` above.
+#[test]
+fn nothing_prints_past_the_place_that_escapes() {
+    for path in rust_files("src") {
+        let (name, text) = (shown(&path), fs::read_to_string(&path).unwrap());
+        let may_print = name == "src/commands/say.rs";
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let prints = code.contains("println!(") && !may_print;
+            assert!(!prints && !code.contains(".display()"), "{name}:{}: {line}", number + 1);
+        }
+    }
+}
+
 #[test]
 fn no_statement_edits_the_history() {
     for path in rust_files("src") {

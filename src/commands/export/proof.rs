@@ -2,11 +2,12 @@
 
 use super::{Sees, begin, complete};
 use crate::commands::verify::manifest_of;
-use crate::commands::{Failure, progress};
+use crate::commands::{Failure, progress, say};
 use crate::config::ExportArgs;
 use crate::domain::checkpoint::{Checkpoint, SigningKeys};
 use crate::domain::line::hex;
 use crate::domain::manifest::{self, Manifest};
+use crate::domain::shown::ShowPath as _;
 use crate::store::{Dictionary, Location, beside, hashes_of};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -73,7 +74,8 @@ pub async fn write(
     };
     let path = manifest_of(export);
     save(&path, &manifest)?;
-    eprintln!("{}: proves them against the {} entries there are", path.display(), checkpoint.size);
+    let (path, size) = (path.shown(), checkpoint.size);
+    say::aside(&format!("{path}: proves them against the {size} entries there are"));
     Ok(())
 }
 
@@ -83,5 +85,5 @@ fn save(path: &Path, manifest: &Manifest) -> Result<(), Failure> {
     let written = serde_json::to_writer(&mut file, manifest).map_err(std::io::Error::from);
     let written = written.and_then(|()| file.write_all(b"\n"));
     let completed = written.and_then(|()| complete(file, &part, path));
-    completed.map_err(|error| format!("{}: {error}", part.display()).into())
+    completed.map_err(|error| format!("{}: {error}", part.shown()).into())
 }

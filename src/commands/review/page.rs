@@ -1,6 +1,7 @@
 //! A review as a page of text.
 
 use crate::domain::review::{GroupBy, HostPeriod, Item, Tally, add_up};
+use crate::domain::shown::shown;
 use crate::domain::time::{SECOND, Timestamp};
 use crate::http::past::reviews::ReviewData;
 use std::fmt::Write;
@@ -156,10 +157,13 @@ fn table(page: &mut String, name: &str, columns: &[&str], rows: Vec<Vec<String>>
         return line(page, "none");
     }
     let head = columns.iter().map(|column| (*column).to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let rows = std::iter::once(head).chain(rows);
+    // Before they are measured.
+    let rows: Vec<Vec<String>> =
+        rows.map(|row| row.iter().map(|cell| shown(cell).into_owned()).collect()).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<usize> = (0..columns.len()).map(|at| width(at).unwrap_or(0)).collect();
-    for row in rows {
+    for row in &rows {
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)
@@ -171,6 +175,5 @@ fn table(page: &mut String, name: &str, columns: &[&str], rows: Vec<Vec<String>>
 
 /// What senders wrote must not move the cursor of a terminal.
 fn line(page: &mut String, text: &str) {
-    let shown: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    let _ = writeln!(page, "{shown}");
+    let _ = writeln!(page, "{}", shown(text));
 }

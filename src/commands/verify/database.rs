@@ -7,11 +7,12 @@ use crate::commands::remembered::{Block, Remembered};
 use crate::config::VerifyArgs;
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::line::hex;
+use crate::domain::shown::{ShowPath as _, shown};
 use crate::domain::tree::Hash;
 use crate::store::{
     Audit, Dictionary, Fault, Location, Writer, audit, check_file, check_only, entry_hash, verify,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A checkpoint, and where it comes from.
@@ -26,7 +27,7 @@ pub async fn check(args: &VerifyArgs, held: &Held) -> Result<Report, Failure> {
     check_only(&location).await?;
     let dictionary = Arc::new(Dictionary::default());
     let mut report = Report::of("the history".to_owned());
-    let only_receipts = !held.receipts.is_empty() && held.checkpoints.is_empty();
+    let only_receipts = held.has_receipts() && held.checkpoints.is_empty();
     let (tree, refold) = (args.tree || !held.checkpoints.is_empty(), args.refold);
     let (tree, refold) =
         if tree || refold || only_receipts { (tree, refold) } else { (true, true) };
@@ -36,7 +37,7 @@ pub async fn check(args: &VerifyArgs, held: &Held) -> Result<Report, Failure> {
     if tree {
         check_tree(&location, &dictionary, held, &mut report).await?;
     }
-    if !held.receipts.is_empty() {
+    if held.has_receipts() {
         check_receipts(&location, &dictionary, held, &mut report).await?;
     }
     if refold {
@@ -50,7 +51,7 @@ async fn check_soundness(location: &Location, report: &mut Report) -> Result<(),
     if found.is_empty() {
         report.right("the file is sound".to_owned());
     } else {
-        let path = location.path.display();
+        let path = location.path.shown();
         let what = format!("{path}: the file is damaged; see docs/operations.md");
         report.others.push(what + &listed(&found));
     }
@@ -71,7 +72,7 @@ async fn check_tree(
     });
     let given = held.checkpoints.iter().map(|(file, checkpoint)| Known {
         checkpoint: checkpoint.clone(),
-        from: format!("{}, {}", file.display(), held.signatures()),
+        from: format!("{}, {}", file.shown(), held.signatures()),
     });
     let mut known: Vec<Known> = beside.chain(given).collect();
     known.sort_by_key(|known| known.checkpoint.size);
@@ -124,7 +125,9 @@ fn compare(audited: &Audit, known: &[Known], report: &mut Report) {
         let mut fault = |first, last, what| report.wrong(Fault { first, last, what });
         if *origin != audited.origin {
             let (ours, what) = (&audited.origin, "a checkpoint is of another history");
-            report.others.push(format!("{what}, {origin} ({from}); this one is {ours}"));
+            report
+                .others
+                .push(format!("{what} ({from}); this one is {ours}, that {}", shown(origin)));
         } else if *size > audited.entries {
             let what = format!("they are gone; a checkpoint of {size} entries knows them ({from})");
             fault(audited.entries + 1, *size, what);
@@ -153,9 +156,11 @@ async fn check_receipts(
 ) -> Result<(), Failure> {
     let origin = Writer::look(location, dictionary).await?.origin;
     let mut hashes: HashMap<u64, Hash> = HashMap::new();
-    for receipt in &held.receipts {
-        if let Some(hash) = entry_hash(location, dictionary, &origin, receipt.id).await? {
-            hashes.insert(receipt.id, hash);
+    let ours = held.receipts.iter().map(|witness| &witness.receipt);
+    let ids: BTreeSet<u64> = ours.filter(|ours| *ours.origin == *origin).map(|r| r.id).collect();
+    for id in ids {
+        if let Some(hash) = entry_hash(location, dictionary, &origin, id).await? {
+            hashes.insert(id, hash);
         }
     }
     held.check_receipts(&origin, report, |id| {
