@@ -1,5 +1,6 @@
 //! `backup FILE`: a copy of the database that has been looked through before it gets its name.
 
+use super::outputs::Target;
 use super::verify::listed;
 use super::{Failure, keys, outputs, progress, say};
 use crate::config::BackupArgs;
@@ -12,16 +13,16 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Copies, syncs, verifies, and only then names the file.
 pub async fn run(args: BackupArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database.database_url)?;
     check_only(&location).await?;
-    check_target(&location, &args)?;
+    let file = check_target(&location, &args)?;
     let begun = Instant::now();
-    let part = beside(&args.file, ".part");
+    let part = beside(&file, ".part");
     let taken = take(&part)?;
     let log_before = location.log_bytes();
     let copied = copy(&location, &part, args.min_free_bytes.0).await;
@@ -37,9 +38,9 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
     let findings = check_whole(&copy, &|done, total| bar.show(done, total)).await;
     bar.finish();
     // It may be evidence: an older one is not replaced.
-    let unverified = || outputs::unused(&beside(&args.file, ".unverified"));
+    let unverified = || outputs::unused(&beside(&file, ".unverified"));
     let (findings, name) = match findings {
-        Ok(findings) if findings.are_good() => (Ok(findings), args.file.clone()),
+        Ok(findings) if findings.are_good() => (Ok(findings), file.clone()),
         Ok(findings) => (Err(what_is_wrong(&findings)), unverified()),
         Err(error) => (Err(Some(error.to_string())), unverified()),
     };
@@ -54,21 +55,15 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
     }
 }
 
-/// Refuses a target that must not be replaced.
-fn check_target(location: &Location, args: &BackupArgs) -> Result<(), Failure> {
-    let file = args.file.shown();
+/// The file to write, at the end of a link, say. Refuses what must not be replaced.
+fn check_target(location: &Location, args: &BackupArgs) -> Result<PathBuf, Failure> {
     outputs::check(location, Some(&keys::path(&args.key, location)), &args.file)?;
-    match std::fs::metadata(&args.file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(format!("{file}: {error}").into()),
-        Ok(there) if there.is_dir() => {
-            Err(format!("{file}: this is a folder; name a file in it").into())
-        }
-        Ok(_) if !args.force => {
-            Err(format!("{file}: is there already; choose another name, or --force").into())
-        }
-        Ok(_) => Ok(()),
+    let file = Target::of(&args.file)?.file()?;
+    if file.exists() && !args.force {
+        let file = args.file.shown();
+        return Err(format!("{file}: is there already; choose another name, or --force").into());
     }
+    Ok(file)
 }
 
 /// Takes the name under which the copy is made, empty and for us alone: what another backup has left

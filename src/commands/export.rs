@@ -2,6 +2,7 @@
 
 mod proof;
 
+use super::outputs::{Output, Target};
 use super::verify::manifest_of;
 use super::{Failure, keys, outputs, say, settled, system_clock};
 use crate::board::Board;
@@ -10,25 +11,18 @@ use crate::domain::checkpoint::Checkpoint;
 use crate::domain::shown::ShowPath as _;
 use crate::http::Params;
 use crate::http::history::{HistoryQuery, Walk, hosts_filter};
-use crate::store::{Dictionary, Location, Readers, Writer, beside, check_only};
+use crate::store::{Dictionary, Location, Readers, Writer, check_only};
 use indicatif::{ProgressBar, ProgressStyle};
 use proof::LinesSeen;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Writes the file; an existing one is replaced only when the new one is complete.
 pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database.database_url)?;
     check_only(&location).await?;
-    if let Some(file) = &args.output {
-        let key = keys::path(&args.key, &location);
-        outputs::check(&location, Some(&key), file)?;
-        if args.proof {
-            outputs::check(&location, Some(&key), &manifest_of(file))?;
-        }
-    }
+    let targets = args.output.as_deref().map(|file| Targets::of(file, &args, &location));
+    let targets = targets.transpose()?;
     let dictionary = Arc::new(Dictionary::default());
     if !args.is_whole() {
         settled::see_to_it(&location, &dictionary).await?;
@@ -47,10 +41,10 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     let readers = Arc::new(Readers::new(&location, dictionary, 2, super::PATIENCE));
     let origin = loaded.origin.clone();
     let walk = Walk::new(readers, query, args.format.into(), loaded.origin).patient();
-    let Some(path) = &args.output else { return to_stdout(walk).await };
-    if !args.proof {
-        return to_file(walk, path, expected, &mut ()).await;
-    }
+    let Some(Targets { path, target, manifest }) = &targets else { return to_stdout(walk).await };
+    let Some(manifest) = manifest else {
+        return to_file(walk, path, target, &location, expected, &mut ()).await;
+    };
     if args.format != ExportFormat::Ndjson {
         let problem = "--proof: only --format ndjson has the lines that can be proven";
         return Err(super::wrong_argument(problem.into()));
@@ -59,8 +53,35 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     let (size, root) = (loaded.tree.size(), loaded.tree.root());
     let checkpoint = Checkpoint { origin, size, root };
     let mut lines = LinesSeen::default();
-    to_file(walk, path, expected, &mut lines).await?;
-    proof::write(path, lines, &args, &location, &keys, &checkpoint).await
+    to_file(walk, path, target, &location, expected, &mut lines).await?;
+    proof::write(manifest, lines, &args, &location, &keys, &checkpoint).await
+}
+
+/// What is written.
+struct Targets {
+    /// The export as it was named.
+    path: PathBuf,
+    target: Target,
+    /// With a proof: the manifest.
+    manifest: Option<PathBuf>,
+}
+
+impl Targets {
+    /// Refuses what must not be replaced, before anything is read.
+    fn of(path: &Path, args: &ExportArgs, location: &Location) -> Result<Self, Failure> {
+        let key = keys::path(&args.key, location);
+        outputs::check(location, Some(&key), path)?;
+        let (target, mut manifest) = (Target::of(path)?, None);
+        if args.proof {
+            // It lies beside a file.
+            target.clone().file()?;
+            let beside = manifest_of(path);
+            outputs::check(location, Some(&key), &beside)?;
+            Target::of(&beside)?.file()?;
+            manifest = Some(beside);
+        }
+        Ok(Self { path: path.to_owned(), target, manifest })
+    }
 }
 
 async fn to_stdout(mut walk: Walk) -> Result<(), Failure> {
@@ -85,34 +106,22 @@ impl Sees for () {
 async fn to_file(
     mut walk: Walk,
     path: &Path,
+    target: &Target,
+    location: &Location,
     expected: Option<u64>,
     seen: &mut impl Sees,
 ) -> Result<(), Failure> {
-    let part = beside(path, ".part");
-    let named = |error: std::io::Error| format!("{}: {error}", part.shown());
-    let mut file = begin(&part)?;
+    let mut output = Output::begin(target, location)?;
     let bar = progress(expected);
     while let Some(chunk) = walk.next_chunk().await? {
-        file.write_all(&chunk).map_err(named)?;
+        output.write(&chunk)?;
         seen.see(&chunk);
         bar.set_position(walk.rows);
     }
-    complete(file, &part, path).map_err(named)?;
+    output.complete()?;
     bar.finish_and_clear();
     say::aside(&format!("{}: {} rows", path.shown(), walk.rows));
     Ok(())
-}
-
-/// Begins a file anew under the name that it has until it is complete.
-fn begin(part: &Path) -> Result<BufWriter<File>, Failure> {
-    let file = outputs::open_part(part, 0o666)?;
-    file.set_len(0).map_err(|error| format!("{}: {error}", part.shown()))?;
-    Ok(BufWriter::new(file))
-}
-
-fn complete(file: BufWriter<File>, part: &Path, path: &Path) -> std::io::Result<()> {
-    file.into_inner()?.sync_all()?;
-    std::fs::rename(part, path)
 }
 
 /// A bar where the number of rows is known, a counter where it is not; nothing off a terminal.

@@ -1,10 +1,10 @@
 //! The signing key's file: made at the first start, and renewed by `key rotate`.
 
-use super::{Failure, inputs, say, wrong_setting};
+use super::{Failure, inputs, outputs, say, wrong_setting};
 use crate::config::{DatabaseArgs, KeyArgs, KeyCommand};
 use crate::domain::checkpoint::SigningKeys;
 use crate::domain::shown::ShowPath as _;
-use crate::store::{Dictionary, Location, Writer, beside, check_only, sync_folder};
+use crate::store::{Dictionary, Location, Writer, check_only, followed, sync_folder};
 use rand_core::OsRng;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -23,7 +23,7 @@ const HEAD: &str = "# Keys that sign this history's checkpoints, the newest firs
 /// Where the key file is.
 pub fn path(key: &KeyArgs, location: &Location) -> PathBuf {
     let set = key.signing_key_file.clone().filter(|path| !path.as_os_str().is_empty());
-    set.unwrap_or_else(|| location.beside(".key"))
+    followed(&set.unwrap_or_else(|| location.beside(".key")))
 }
 
 /// The keys of a history, made anew if there is no file and `fresh` says that there may be none.
@@ -103,22 +103,6 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Replaces a file whole, or leaves it as it was.
-pub fn replace(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    let fresh = beside(path, ".new");
-    // What an interrupted run has left, or somebody else has made.
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(mode).open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, path)?;
-    sync_folder(path)
-}
-
 /// `key show` and `key rotate`.
 pub async fn run(command: KeyCommand) -> Result<(), Failure> {
     match command {
@@ -159,7 +143,7 @@ async fn rotate(
     let kept = old.lines().filter(|line| !drop_old && !line.trim_start().starts_with('#'));
     let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
     let named = |error: std::io::Error| format!("{}: {error}", path.shown());
-    replace(&path, &format!("{HEAD}{fresh}{kept}"), MODE).map_err(named)?;
+    outputs::replace(&path, &format!("{HEAD}{fresh}{kept}"), MODE).map_err(named)?;
     let public = SigningKeys::parse(&fresh, &origin)?.public().join("\n");
     let path = path.shown();
     say::aside(&format!("{path}: a new key; the server signs with it when it is started again"));

@@ -178,7 +178,7 @@ async fn prepare(
     alone: bool,
 ) -> Result<Option<Hold>, Failure> {
     let role = if alone { Role::Serve } else { Role::Prepare };
-    let hold = match Hold::take(location, role).await {
+    let mut hold = match Hold::take(location, role).await {
         Ok(hold) => hold,
         Err(OpenError::Held { serves: true, .. }) if !alone => {
             check_only(location).await?;
@@ -187,6 +187,7 @@ async fn prepare(
         Err(error) => return Err(error.into()),
     };
     create_or_check(location, &hold).await?;
+    hold.cover(location).await?;
     bring_up_to_date(location, dictionary).await?;
     Ok(alone.then_some(hold))
 }

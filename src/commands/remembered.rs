@@ -5,10 +5,11 @@
 //! The file has one block for each checkpoint: a comment with the time, the signed note, an empty
 //! line. The newest is last.
 
-use super::{inputs, keys};
+use super::{inputs, outputs};
 use crate::domain::checkpoint::{Checkpoint, CheckpointError, SigningKeys};
 use crate::domain::shown::ShowPath as _;
 use crate::domain::time::Timestamp;
+use crate::store::PRIVATE;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -99,7 +100,7 @@ impl Remembered {
         self.thin_out();
         let text: String = self.known.iter().map(Block::text).collect();
         let path = self.path.clone();
-        let written = move || keys::replace(&path, &text, 0o644);
+        let written = move || outputs::replace(&path, &text, PRIVATE);
         let written = tokio::task::spawn_blocking(written).await;
         let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         written.map_err(|cause| RememberError::Io { path: self.path.clone(), cause })

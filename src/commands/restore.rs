@@ -30,6 +30,10 @@ pub async fn run(args: RestoreArgs) -> Result<(), Failure> {
     let source = std::fs::canonicalize(&args.file);
     let file = &source.map_err(|error| format!("{}: {error}", args.file.shown()))?;
     let size = check_source(file, &location)?;
+    // A device is put aside by nobody.
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(OpenError::NotAFile(path.clone()).into());
+    }
     let hold = Hold::take(&location, Role::Restore).await?;
     let there = [path.clone(), beside(path, "-wal")];
     if let Some(there) = there.iter().find(|path| path.exists()).filter(|_| !args.replace) {
@@ -142,7 +146,7 @@ fn copy(from: &Path, to: &Path, size: u64) -> Result<(), Failure> {
     let bar = progress::bytes("copying");
     let mut source = File::open(from).map_err(|error| format!("{}: {error}", from.shown()))?;
     let named = |error: std::io::Error| format!("{}: {error}", to.shown());
-    let mut target = File::create(to).map_err(named)?;
+    let mut target = File::create_new(to).map_err(named)?;
     let (mut chunk, mut done) = (vec![0; CHUNK], 0);
     loop {
         let read = source.read(&mut chunk).map_err(|error| format!("{}: {error}", from.shown()))?;

@@ -9,7 +9,7 @@ pub use export::manifest_of;
 
 use super::{Failure, cannot_check, progress, say};
 use crate::config::{DatabaseArgs, VerifyArgs};
-use crate::store::{Dictionary, Fault, Hold, Location, Role, check_only, rebuild};
+use crate::store::{Dictionary, Fault, Hold, Location, Role, check_names, check_only, rebuild};
 use held::{Found, Held};
 use std::fmt::Write as _;
 
@@ -30,6 +30,7 @@ pub async fn run(args: VerifyArgs) -> Result<(), Failure> {
 /// Writes current state, segments and episodes anew from the history.
 pub async fn run_rebuild(args: DatabaseArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database_url)?;
+    check_names(&location)?;
     check_only(&location).await?;
     let _hold = Hold::take(&location, Role::Rebuild).await?;
     let bar = progress::bar("folding");

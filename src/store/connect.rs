@@ -1,7 +1,7 @@
 //! Where the database is, how connections to it are opened, and why they may not be.
 
 use super::Trouble;
-use super::place::beside;
+use super::place::{beside, followed};
 use crate::domain::shown::{ShowPath as _, shown};
 use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
@@ -61,6 +61,11 @@ pub enum OpenError {
     #[error(
         "{path}: in use by {holder}; one server for each database, and this needs it for itself", path = path.shown())]
     Held { path: PathBuf, holder: String, serves: bool },
+    #[error(
+        "{path}: the file has {names} names (hard links), and what is written under one would be lost under another; keep one of them (`find -samefile` names all), or let this be a copy",
+        path = path.shown()
+    )]
+    Linked { path: PathBuf, names: u64 },
     #[error("{path}: another program has it open; close that first", path = .0.shown())]
     InUse(PathBuf),
     #[error(
@@ -105,11 +110,6 @@ pub enum OpenError {
     Database { path: PathBuf, cause: Trouble },
 }
 
-/// Where a link leads to: lock, key and log lie beside the file, whatever it is called from elsewhere.
-fn followed(path: PathBuf) -> PathBuf {
-    if path.is_symlink() { std::fs::canonicalize(&path).unwrap_or(path) } else { path }
-}
-
 impl Location {
     /// Parses `sqlite://data/gitops-status.db` (relative) or `sqlite:///data/gitops-status.db`
     /// (absolute).
@@ -124,7 +124,8 @@ impl Location {
                 Err(OpenError::Url("takes no parameters behind '?'; remove them".into()))
             }
             Some(path) if !path.is_empty() && !path.starts_with(":memory:") => {
-                Ok(Self { path: followed(path.into()) })
+                // Lock, key and log lie beside the file, whatever it is called from elsewhere.
+                Ok(Self { path: followed(Path::new(path)) })
             }
             _ => Err(OpenError::Url(format!("'{url}' is not sqlite://PATH"))),
         }

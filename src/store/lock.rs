@@ -2,14 +2,21 @@
 //! database for itself. It is let go with the process, however that ends; the file stays.
 
 use super::connect::{Location, OpenError};
-use super::place::{check_writable, folder_of, give_to_owner_of};
+use super::inode::InodeLock;
+use super::place::{
+    PRIVATE, check_names, check_writable, close_to_others, folder_of, give_to_owner_of,
+};
+use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Error, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long one waits for somebody who holds the lock only for a moment.
 const PASSING: Duration = Duration::from_secs(10);
+/// How long the lock on the file itself may outlive that on the lock file, when a process ends.
+const ENDING: Duration = Duration::from_secs(1);
 /// How often one looks meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -44,10 +51,13 @@ impl Role {
 #[derive(Debug)]
 pub struct Hold {
     file: File,
+    /// The lock on the database file, if there is one.
+    database: Option<InodeLock>,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
+        self.database = None;
         // So that nobody reads our name in it while the next one writes its own.
         let _ = self.file.set_len(0);
     }
@@ -63,10 +73,12 @@ impl Hold {
         if !matches!(role, Role::Restore | Role::AcceptRollback) {
             check_writable(location)?;
         }
+        if role != Role::AcceptRollback {
+            check_names(location)?;
+        }
         let path = location.beside(".lock");
         let failed = |cause| OpenError::Path { path: path.clone(), cause };
-        let options = File::options().create(true).truncate(false).read(true).write(true).clone();
-        let mut file = options.open(&path).map_err(failed)?;
+        let mut file = open(&path).map_err(failed)?;
         give_to_owner_of(folder, &path);
         let begun = Instant::now();
         loop {
@@ -89,8 +101,44 @@ impl Hold {
         let machine = machine.nodename().to_string_lossy();
         let (word, id) = (role.word(), std::process::id());
         let _ = file.write_all(format!("{word} {id} {machine}\n").as_bytes());
-        Ok(Self { file })
+        let mut hold = Self { file, database: None };
+        if location.path.is_file() {
+            hold.cover(location).await?;
+        }
+        Ok(hold)
     }
+
+    /// Takes the lock on the database file, too, which was not there before.
+    pub async fn cover(&mut self, location: &Location) -> Result<(), OpenError> {
+        let path = &location.path;
+        let begun = Instant::now();
+        while self.database.is_none() {
+            let taken = InodeLock::take(path);
+            self.database = taken.map_err(|cause| OpenError::Path { path: path.clone(), cause })?;
+            if self.database.is_none() && begun.elapsed() > ENDING {
+                let holder = "a process that knows the file by another name".to_owned();
+                return Err(OpenError::Held { path: path.clone(), holder, serves: false });
+            }
+            if self.database.is_none() {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens the lock file, or makes it; what is no file is not waited for, and a link not followed.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true).mode(PRIVATE).custom_flags(flags);
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "is no file; remove it"));
+    }
+    // Older versions have let others read it. To root's file nothing can be done, and need not.
+    let _ = close_to_others(path);
+    Ok(file)
 }
 
 /// What the lock file says of its holder.

@@ -11,6 +11,7 @@ mod courses;
 mod dictionary;
 mod failure;
 mod history;
+mod inode;
 mod lock;
 mod log;
 mod lookback;
@@ -37,8 +38,8 @@ pub use log::{LARGE_BYTES, LOG_STRETCH, LogFolder};
 pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
 pub use opening::{check_only, create_or_check};
 pub use place::{
-    RESTORING, beside, close_to_others, folder_of, free_bytes, give_to_owner_of, sync_folder,
-    warning,
+    PRIVATE, RESTORING, beside, check_names, close_to_others, folder_of, followed, free_bytes,
+    give_to_owner_of, sync_folder, warning,
 };
 pub use readers::{ReadError, Readers, Settle, Settler};
 pub use refold::{Difference, Progress, Verdict, fold_anew, rebuild, verify};

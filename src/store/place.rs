@@ -24,6 +24,21 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// How many links may lead to one another.
+const LINKS_MOST: usize = 40;
+
+/// Where a link leads to, whether something is there already or not; any other path as it is.
+pub fn followed(path: &Path) -> PathBuf {
+    if !path.is_symlink() {
+        return path.to_owned();
+    }
+    std::fs::canonicalize(path).unwrap_or_else(|_| {
+        let next = |path: &PathBuf| Some(folder_of(path).join(std::fs::read_link(path).ok()?));
+        let steps = std::iter::successors(Some(path.to_owned()), next);
+        steps.take(LINKS_MOST).last().unwrap_or_else(|| path.to_owned())
+    })
+}
+
 /// Syncs the folder of a path: only then its new name outlives a power cut.
 pub fn sync_folder(path: &Path) -> std::io::Result<()> {
     File::open(folder_of(path))?.sync_all()
@@ -54,6 +69,17 @@ pub fn check_writable(location: &Location) -> Result<bool, OpenError> {
         }
     }
     Ok(found.is_some())
+}
+
+/// A file with a second name is refused: SQLite's log, the lock and the key go by the name, and what is
+/// written under one of them is missing under the other, or overwritten.
+pub fn check_names(location: &Location) -> Result<(), OpenError> {
+    match std::fs::metadata(&location.path) {
+        Ok(file) if file.is_file() && file.nlink() > 1 => {
+            Err(OpenError::Linked { path: location.path.clone(), names: file.nlink() })
+        }
+        _ => Ok(()),
+    }
 }
 
 const RW: Access = Access::READ_OK.union(Access::WRITE_OK);
@@ -104,10 +130,14 @@ pub fn give_to_owner_of(other: &Path, made: &Path) {
     }
 }
 
-/// Takes from others what they may do with a new database; its group may read.
+/// Who may do what with a database and all that shows what is in it: its owner reads and writes, its
+/// group reads.
+pub const PRIVATE: u32 = 0o640;
+
+/// Takes from others what they may do with a new file.
 pub fn close_to_others(made: &Path) -> std::io::Result<()> {
     let mut permissions = std::fs::metadata(made)?.permissions();
-    permissions.set_mode(permissions.mode() & 0o640);
+    permissions.set_mode(permissions.mode() & PRIVATE);
     std::fs::set_permissions(made, permissions)
 }
 
@@ -124,9 +154,15 @@ pub fn warning(path: &Path) -> Option<String> {
     Some(format!("{folder} is on {name}: {what}; put the database on a disk of this machine"))
 }
 
+/// Whether the file system of this path lies behind a network.
+pub fn is_on_network(path: &Path) -> bool {
+    unfit(path).is_some_and(|(_, what)| what == SHARED)
+}
+
+const SHARED: &str = "SQLite's locks and shared memory are not safe over a network";
+
 #[cfg(target_os = "linux")]
 fn unfit(path: &Path) -> Option<(&'static str, &'static str)> {
-    const SHARED: &str = "SQLite's locks and shared memory are not safe over a network";
     const PASSING: &str = "the history goes with the container or at the next reboot";
     let kind = rustix::fs::statfs(folder_of(path)).ok()?.f_type;
     // Signed or not, 32 bits or 64: that depends on the machine. Numbers: statfs(2).

@@ -1,7 +1,7 @@
 //! One server for each database: a second one exits at once and names the first.
 
 use crate::harness::{check, pipeline_report};
-use crate::process::{Process, SERVE, binary, command, url};
+use crate::process::{Process, SERVE, binary, command, database, url};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -111,4 +111,76 @@ fn a_server_waits_for_whoever_only_prepares_the_database() {
         drop(file);
         assert_eq!(server.join().unwrap().get("/ready").status, 200);
     });
+}
+
+/// The log and the lock go by the name: two servers by two names would lose half of what they acknowledge.
+#[test]
+fn a_second_name_of_the_file_is_no_second_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::start(folder.path());
+    server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:00:00Z"));
+    let other = tempfile::tempdir_in(folder.path()).unwrap();
+    let copy = other.path().join("copy.db");
+    assert_eq!(command(folder.path(), &["backup", copy.to_str().unwrap()]).0, 0);
+    std::fs::hard_link(database(folder.path()), database(other.path())).unwrap();
+    std::fs::write(other.path().join("status.json"), r#"{"servers":{"a/b":{"status":"synced"}}}"#)
+        .unwrap();
+    let refused = |folder: &Path, arguments: &[&str]| {
+        let (code, _, said) = command(folder, arguments);
+        assert!(code == 1 && one_line(&said).contains("2 names (hard links)"), "{code}: {said}");
+    };
+    let restore = ["restore", "copy.db", "--replace"];
+    let all = [&SERVE[..], &["import", "status.json"], &["rebuild"], &restore];
+    for arguments in all {
+        refused(other.path(), arguments);
+    }
+    assert!(!other.path().join("history.db-wal").exists(), "it was not opened");
+    server.pipeline(&pipeline_report("g", "h", "2026-04-26T12:00:00Z"));
+    // Nor after a crash, whose log lies beside one of the names only.
+    server.kill();
+    assert!(Process::bytes_of(folder.path(), "-wal") > 0);
+    for folder in [folder.path(), other.path()] {
+        refused(folder, &SERVE);
+    }
+    std::fs::remove_file(database(other.path())).unwrap();
+    assert_eq!(Process::start(folder.path()).lines().len(), 2);
+}
+
+#[test]
+fn a_file_that_is_served_is_not_served_by_another_name() {
+    for fresh in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Process::start(folder.path());
+        if !fresh {
+            assert!(server.stop().success());
+            server = Process::start(folder.path());
+        }
+        server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:00:00Z"));
+        let other = tempfile::tempdir_in(folder.path()).unwrap();
+        std::fs::rename(database(folder.path()), database(other.path())).unwrap();
+        for arguments in [&SERVE[..], &["rebuild"]] {
+            let (code, _, said) = command(other.path(), arguments);
+            assert!(code == 1 && one_line(&said).contains("by another name"), "{code}: {said}");
+        }
+        std::fs::rename(database(other.path()), database(folder.path())).unwrap();
+        server.pipeline(&pipeline_report("g", "h", "2026-04-26T12:00:00Z"));
+        server.kill();
+        assert_eq!(Process::start(folder.path()).lines().len(), 2);
+    }
+}
+
+#[test]
+fn a_lock_file_that_is_none_is_not_waited_for() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("history.db.lock");
+    mknodat(CWD, &lock, FileType::Fifo, Mode::from_bits_retain(0o600), 0).unwrap();
+    let (code, _, said) = command(folder.path(), &SERVE);
+    assert!(code == 1 && one_line(&said).contains("history.db.lock"), "{said}");
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::write(folder.path().join("theirs"), "theirs").unwrap();
+    std::os::unix::fs::symlink("theirs", &lock).unwrap();
+    let (code, _, said) = command(folder.path(), &SERVE);
+    assert!(code == 1 && one_line(&said).contains("history.db.lock"), "{said}");
+    assert_eq!(std::fs::read(folder.path().join("theirs")).unwrap(), b"theirs");
 }

@@ -56,6 +56,7 @@ mod status;
 mod store;
 mod streams;
 mod tampering;
+mod targets;
 mod texts;
 mod tidy;
 mod token_files;

@@ -1,18 +1,17 @@
 //! The manifest of an export: what it leaves out, so that what it holds can be proven.
 
-use super::{Sees, begin, complete};
-use crate::commands::verify::manifest_of;
+use super::Sees;
+use crate::commands::outputs::{Output, Target};
 use crate::commands::{Failure, progress, say};
 use crate::config::ExportArgs;
 use crate::domain::checkpoint::{Checkpoint, SigningKeys};
 use crate::domain::line::hex;
 use crate::domain::manifest::{self, Manifest};
 use crate::domain::shown::ShowPath as _;
-use crate::store::{Dictionary, Location, beside, hashes_of};
+use crate::store::{Dictionary, Location, hashes_of};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 /// What a manifest must know of the lines.
@@ -39,9 +38,9 @@ impl Sees for LinesSeen {
     }
 }
 
-/// Writes the manifest beside the export.
+/// Writes the manifest.
 pub async fn write(
-    export: &Path,
+    path: &Path,
     mut seen: LinesSeen,
     args: &ExportArgs,
     location: &Location,
@@ -72,18 +71,10 @@ pub async fn write(
         ids: manifest::runs(&seen.ids),
         omitted: omitted.map(|(node, hash)| manifest::omitted(*node, hash)).collect(),
     };
-    let path = manifest_of(export);
-    save(&path, &manifest)?;
+    let mut output = Output::begin(&Target::of(path)?, location)?;
+    output.write_json(&manifest)?;
+    output.complete()?;
     let (path, size) = (path.shown(), checkpoint.size);
     say::aside(&format!("{path}: proves them against the {size} entries there are"));
     Ok(())
-}
-
-fn save(path: &Path, manifest: &Manifest) -> Result<(), Failure> {
-    let part = beside(path, ".part");
-    let mut file = begin(&part)?;
-    let written = serde_json::to_writer(&mut file, manifest).map_err(std::io::Error::from);
-    let written = written.and_then(|()| file.write_all(b"\n"));
-    let completed = written.and_then(|()| complete(file, &part, path));
-    completed.map_err(|error| format!("{}: {error}", part.shown()).into())
 }
