@@ -1,7 +1,7 @@
 //! `backup FILE`: a copy of the database that has been looked through before it gets its name.
 
 use super::outputs::Target;
-use super::verify::listed;
+use super::verify::{GUARDS, listed};
 use super::{Failure, keys, outputs, progress, say};
 use crate::config::BackupArgs;
 use crate::domain::shown::ShowPath as _;
@@ -145,7 +145,7 @@ pub(super) fn contents(findings: &Findings) -> String {
 
 /// What is wrong with a database and what to do about it, the worst first; `None` if nothing is.
 pub(super) fn what_is_wrong(findings: &Findings) -> Option<String> {
-    let Findings { unsound, faults, differences, .. } = findings;
+    let Findings { unsound, guards, faults, differences, .. } = findings;
     let see = "see \"When verify fails\" in docs/operations.md";
     if !unsound.is_empty() {
         return Some(format!("the file is damaged; {see}{}", listed(unsound)));
@@ -154,6 +154,9 @@ pub(super) fn what_is_wrong(findings: &Findings) -> Option<String> {
         let first = first.first;
         let what = "the history is not what was recorded, first at entry";
         return Some(format!("{what} {first}; {see}{}", listed(faults)));
+    }
+    if !guards.is_empty() {
+        return Some(format!("{GUARDS}; {see}{}", listed(guards)));
     }
     let wrong = Some(differences.len()).filter(|wrong| *wrong > 0)?;
     Some(format!(

@@ -28,7 +28,7 @@ use crate::domain::time::Timestamp;
 use crate::recorder::{Clock, Recorder};
 use crate::store::{
     Dictionary, FreeBytes, Hold, Location, OpenError, Readers, Role, Space, check_only,
-    create_or_check, fold_anew, free_bytes, grow_over_history,
+    create_or_check, fold_anew, free_bytes, grow_over_history, refuse_strange_triggers,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +182,7 @@ async fn prepare(
         Ok(hold) => hold,
         Err(OpenError::Held { serves: true, .. }) if !alone => {
             check_only(location).await?;
+            refuse_strange_triggers(location).await?;
             return Ok(None);
         }
         Err(error) => return Err(error.into()),

@@ -2,7 +2,9 @@
 
 use super::Failure;
 use crate::domain::shown::ShowPath as _;
-use crate::store::{Dictionary, Hold, Location, OpenError, Role, Writer, settled_of};
+use crate::store::{
+    Dictionary, Hold, Location, OpenError, Role, Writer, refuse_strange_triggers, settled_of,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,7 @@ pub async fn see_to_it(location: &Location, dictionary: &Arc<Dictionary>) -> Res
     }
     match Hold::take(location, Role::Prepare).await {
         Ok(_hold) => {
+            refuse_strange_triggers(location).await?;
             let (mut writer, _) = Writer::open(location, dictionary.clone(), "").await?;
             writer.settle_all().await?;
             writer.close().await?;

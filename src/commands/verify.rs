@@ -5,11 +5,14 @@ mod database;
 mod export;
 mod held;
 
+pub(super) use database::GUARDS;
 pub use export::manifest_of;
 
 use super::{Failure, cannot_check, progress, say};
 use crate::config::{DatabaseArgs, VerifyArgs};
-use crate::store::{Dictionary, Fault, Hold, Location, Role, check_names, check_only, rebuild};
+use crate::store::{
+    Dictionary, Fault, Hold, Location, Role, check_names, check_only, put_back, rebuild,
+};
 use held::{Found, Held};
 use std::fmt::Write as _;
 
@@ -32,12 +35,18 @@ pub async fn run_rebuild(args: DatabaseArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database_url)?;
     check_names(&location)?;
     check_only(&location).await?;
-    let _hold = Hold::take(&location, Role::Rebuild).await?;
+    let hold = Hold::take(&location, Role::Rebuild).await?;
+    let put_back = put_back(&location, &hold).await?;
     let bar = progress::bar("folding");
     let dictionary = Dictionary::default();
     let hosts = rebuild(&location, &dictionary, &|done, total| bar.show(done, total)).await?;
     bar.finish();
-    say::text(&format!("the projections of {hosts} hosts are written anew\n"))
+    let mut text = String::new();
+    for what in put_back {
+        let _ = writeln!(text, "{what}: put right");
+    }
+    let _ = writeln!(text, "the projections of {hosts} hosts are written anew");
+    say::text(&text)
 }
 
 /// What was found.

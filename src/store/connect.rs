@@ -66,6 +66,11 @@ pub enum OpenError {
         path = path.shown()
     )]
     Linked { path: PathBuf, names: u64 },
+    #[error(
+        "{path}: {what}: what it does when something is written is nobody's doing here. Look through the history (`verify`); `rebuild` makes the triggers what they were",
+        path = path.shown()
+    )]
+    StrangeTriggers { path: PathBuf, what: String },
     #[error("{path}: another program has it open; close that first", path = .0.shown())]
     InUse(PathBuf),
     #[error(

@@ -14,6 +14,16 @@ pub async fn run(connection: &mut SqliteConnection) -> Result<(), refinery::Erro
     embedded::migrations::runner().run_async(&mut Adapter(connection)).await.map(|_| ())
 }
 
+/// Applies those up to a version.
+pub async fn run_to(
+    connection: &mut SqliteConnection,
+    version: i64,
+) -> Result<(), refinery::Error> {
+    let target = refinery_core::Target::Version(version as _);
+    let runner = embedded::migrations::runner().set_target(target);
+    runner.run_async(&mut Adapter(connection)).await.map(|_| ())
+}
+
 /// The schema's version in the database (0 for none) and the newest this program knows.
 pub async fn versions(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
     let known =

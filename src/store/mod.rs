@@ -10,6 +10,7 @@ mod copy;
 mod courses;
 mod dictionary;
 mod failure;
+mod guards;
 mod history;
 mod inode;
 mod lock;
@@ -32,11 +33,12 @@ pub use connect::{Location, OpenError};
 pub use copy::{CopyError, Watch, copy_to, let_go};
 pub use courses::Names;
 pub use dictionary::Dictionary;
+pub use guards::{Guards, check_guards, put_back};
 pub use history::{Filters, Hosts, Order, Page, PageRequest, Window};
 pub use lock::{Hold, Role};
 pub use log::{LARGE_BYTES, LOG_STRETCH, LogFolder};
 pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
-pub use opening::{check_only, create_or_check};
+pub use opening::{check_only, create_or_check, refuse_strange_triggers};
 pub use place::{
     PRIVATE, RESTORING, beside, check_names, close_to_others, folder_of, followed, free_bytes,
     give_to_owner_of, sync_folder, warning,

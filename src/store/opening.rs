@@ -1,11 +1,13 @@
 //! Opening a database at start: what is ours, what is not, and how a new one comes to be.
 
 use super::connect::{Location, OpenError};
+use super::guards::Guards;
 use super::lock::Hold;
 use super::place::{check_readable, check_writable, close_to_others, folder_of, sync_folder};
-use super::{Trouble, code_of, log, migrate};
+use super::{Trouble, code_of, guards, log, migrate};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use std::path::Path;
 
 /// Marks a SQLite file as ours: "GOSS" in ASCII.
 pub const APPLICATION_ID: i64 = 0x474F_5353;
@@ -105,7 +107,15 @@ async fn check_and_migrate(location: &Location) -> Result<(), OpenError> {
     if let Some(what) = glance(&mut reader).await.map_err(damaged)? {
         return Err(OpenError::Torn { path: path.clone(), what });
     }
+    let guards = guards::compare(&mut reader, found).await;
     reader.close().await.map_err(damaged)?;
+    let guards = guards.map_err(|cause| OpenError::Database { path: path.clone(), cause })?;
+    refuse_strange(path, &guards)?;
+    for what in guards.said() {
+        tracing::error!(
+            "{what}: nothing of the database's own keeps others from changing it there; look through it (`verify`), and put it right (`rebuild`, with the server stopped)"
+        );
+    }
     let failed =
         |cause: sqlx::Error| OpenError::Database { path: path.clone(), cause: cause.into() };
     let mut writer = location.open_writer().await.map_err(failed)?;
@@ -125,6 +135,24 @@ async fn check_and_migrate(location: &Location) -> Result<(), OpenError> {
     }
     writer.close().await.map_err(failed)?;
     migrated.map_err(|cause| OpenError::Migration { path: path.clone(), cause })
+}
+
+/// Refuses a database with triggers that are not ours: they would write, or refuse, whenever we write.
+pub async fn refuse_strange_triggers(location: &Location) -> Result<(), OpenError> {
+    let path = &location.path;
+    let guards = guards::check_guards(location).await;
+    refuse_strange(
+        path,
+        &guards.map_err(|cause| OpenError::Database { path: path.clone(), cause })?,
+    )
+}
+
+fn refuse_strange(path: &Path, guards: &Guards) -> Result<(), OpenError> {
+    let strange = guards.strange_triggers();
+    if strange.is_empty() {
+        return Ok(());
+    }
+    Err(OpenError::StrangeTriggers { path: path.to_owned(), what: strange.join(", ") })
 }
 
 /// A look at what is small and must be right: to look at every page would take minutes on a large

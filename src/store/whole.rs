@@ -3,6 +3,7 @@
 
 use super::connect::{Location, OpenError};
 use super::dictionary::Dictionary;
+use super::guards::check_guards;
 use super::opening::check_only;
 use super::refold::{Difference, Progress, verify};
 use super::soundness::check_file;
@@ -35,6 +36,8 @@ pub struct Findings {
     pub hosts: usize,
     /// What is not sound about the file; empty if it is.
     pub unsound: Vec<String>,
+    /// How the schema differs from what the migrations make, in words; empty if it does not.
+    pub guards: Vec<String>,
     /// Entries that are not what was recorded; empty if all are.
     pub faults: Vec<Fault>,
     /// Projections that are not what the history says; empty if all are right.
@@ -44,7 +47,10 @@ pub struct Findings {
 impl Findings {
     /// Whether nothing is wrong.
     pub fn are_good(&self) -> bool {
-        self.unsound.is_empty() && self.faults.is_empty() && self.differences.is_empty()
+        self.unsound.is_empty()
+            && self.guards.is_empty()
+            && self.faults.is_empty()
+            && self.differences.is_empty()
     }
 }
 
@@ -70,6 +76,7 @@ pub async fn check_whole(
     if found.head.is_none() {
         return Ok(found);
     }
+    found.guards = check_guards(location).await.map_err(failed)?.said();
     // Both go through every entry once.
     let dictionary = Arc::new(Dictionary::default());
     let hashed = |done, total| progress(done, 2 * total);

@@ -18,6 +18,7 @@ mod documents;
 mod durability;
 mod edge;
 mod exports;
+mod guards;
 mod harness;
 mod history_filters;
 mod history_groups;

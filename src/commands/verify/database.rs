@@ -10,10 +10,14 @@ use crate::domain::line::hex;
 use crate::domain::shown::{ShowPath as _, shown};
 use crate::domain::tree::Hash;
 use crate::store::{
-    Audit, Dictionary, Fault, Location, Writer, audit, check_file, check_only, entry_hash, verify,
+    Audit, Dictionary, Fault, Location, Writer, audit, check_file, check_guards, check_only,
+    entry_hash, verify,
 };
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+
+/// What is said of a schema that is not ours.
+pub const GUARDS: &str = "the database's own guards are not as they were made: somebody has had their hand in the schema; stop the server, and `rebuild` makes the triggers what they were; anything else needs a backup";
 
 /// A checkpoint, and where it comes from.
 struct Known {
@@ -47,6 +51,14 @@ pub async fn check(args: &VerifyArgs, held: &Held) -> Result<Report, Failure> {
 }
 
 async fn check_soundness(location: &Location, report: &mut Report) -> Result<(), Failure> {
+    match check_guards(location).await {
+        Ok(guards) if guards.said().is_empty() => {}
+        Ok(guards) => report.others.push(GUARDS.to_owned() + &listed(&guards.said())),
+        Err(error) if error.is_unreadable() => {
+            report.others.push(format!("the schema cannot be read: {error}"));
+        }
+        Err(error) => return Err(error.into()),
+    }
     let found = check_file(location).await?;
     if found.is_empty() {
         report.right("the file is sound".to_owned());
