@@ -116,7 +116,9 @@ impl Hold {
             let taken = InodeLock::take(path);
             self.database = taken.map_err(|cause| OpenError::Path { path: path.clone(), cause })?;
             if self.database.is_none() && begun.elapsed() > ENDING {
-                let holder = "a process that knows the file by another name".to_owned();
+                let holder =
+                    "a process that knows it by another name, or whose lock file was removed"
+                        .to_owned();
                 return Err(OpenError::Held { path: path.clone(), holder, serves: false });
             }
             if self.database.is_none() {

@@ -84,7 +84,7 @@ def hostile(folder, expect, export):
         b"", b"\0", deep, b'{"a":' * 100_000, b"\xff\xfe", b"NaN", b"null", b"[]", b"7", b'"x"', good["lines.manifest.json"][:-40],
         b"\xef\xbb\xbf" + good["lines.manifest.json"], good["lines.manifest.json"] + b"{}",
         good["lines.manifest.json"].replace(b'"lines":', b'"lines":1,"lines":'),
-        made(manifest=2), made(ids=[[-(10**12), 5]]), made(ids=[[1]]), made(ids=[[1, 2, 3]]), made(ids=5), made(ids=[[1, 10**5000]] if sys.version_info < (3, 11) else [[1, 10**4000]]),
+        made(manifest=2), made(ids=[[-(10**12), 5]]), made(ids=[[1]]), made(ids=[[1, 2, 3]]), made(ids=5), made(ids=[[1, 10**4000]]),
         made(ids=[[1, 1e300]]), made(ids=[[True, 2]]), made(ids={"1": 2}), made(lines=float("nan")), made(lines=-1), made(lines="9"),
         made(omitted=[[1, 2]]), made(omitted=[[1, -2, "00"]]), made(omitted=[["1", 2, "00"]]), made(omitted=None),
         made(filter=[]), made(filter={"host": "h2"}), made(filter={"a": ["\ud800"]}), made(checkpoint=7), made(checkpoint="x"),

@@ -1,7 +1,7 @@
 //! The database cannot be written: nothing is acknowledged, reads go on, and it heals by itself.
 
 use crate::harness::{Server, check, pipeline_report};
-use crate::process::{Process, database, run_with, url};
+use crate::process::{Process, database, refused, run_with, url};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -75,36 +75,53 @@ fn an_import_beside_a_running_server_is_noticed() {
     }
 }
 
-/// Somebody has removed the lock file: the database itself keeps them apart.
+/// The database itself keeps those apart who write at once.
 #[test]
-fn two_servers_on_one_file_never_lose_or_double_a_report() {
+fn two_writers_on_one_file_never_lose_or_double_a_report() {
     let folder = tempfile::tempdir().unwrap();
-    let first = Process::start(folder.path());
-    std::fs::remove_file(folder.path().join("history.db.lock")).unwrap();
-    let servers = [first, Process::start(folder.path())];
+    let server = Process::start(folder.path());
+    let url = url(folder.path());
+    let settings = [("DATABASE_URL", url.as_str())];
     std::thread::scope(|scope| {
-        for (number, server) in servers.iter().enumerate() {
-            scope.spawn(move || {
-                for n in 0..40 {
-                    let report = json!({"server_group": "g", "host": format!("h{number}-{}", n % 4),
-                        "status": "synced", "run_id": n.to_string()});
-                    // Two servers get into each other's way; what one refuses it has not stored.
-                    while server.post("/status/pipeline", &report).status != 200 {}
-                }
-            });
+        scope.spawn(|| {
+            for n in 0..40 {
+                let report = json!({"server_group": "g", "host": format!("h{}", n % 4),
+                    "status": "synced", "run_id": n.to_string()});
+                // They get into each other's way; what the server refuses it has not stored.
+                while server.post("/status/pipeline", &report).status != 200 {}
+            }
+        });
+        for n in 0..10 {
+            let file = folder.path().join("status.json");
+            let hosts = json!({format!("old/{n}"): {"status": "synced"}, format!("old/x{n}"): {"status": "failed"}});
+            std::fs::write(&file, json!({"servers": hosts}).to_string()).unwrap();
+            let (code, said) =
+                run_with(folder.path(), &settings, &["import", file.to_str().unwrap()]);
+            assert_eq!(code, 0, "{said}");
         }
     });
-    // Each sees the other's last reports within a second or so.
+    // The server sees the last import within a second or so.
     let begun = Instant::now();
-    let mut lines = servers[0].lines();
-    while lines.len() < 80 && begun.elapsed() < Duration::from_secs(10) {
+    let mut lines = server.lines();
+    while lines.len() < 60 && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(50));
-        lines = servers[0].lines();
+        lines = server.lines();
     }
     let ids: Vec<String> = lines.iter().map(|line| line["id"].as_str().unwrap().into()).collect();
-    let dense: Vec<String> = (1..=80).map(|id| id.to_string()).collect();
+    let dense: Vec<String> = (1..=60).map(|id| id.to_string()).collect();
     assert_eq!(ids, dense);
-    assert!(database(folder.path()).exists());
+}
+
+/// The lock lies on the database file as well, which cannot be had twice.
+#[test]
+fn a_lock_file_that_was_removed_lets_no_second_server_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path());
+    std::fs::remove_file(folder.path().join("history.db.lock")).unwrap();
+    let said = refused(folder.path());
+    assert!(said.contains("in use by a process that knows it by another name"), "{said}");
+    server.pipeline(&pipeline_report("g", "h", "2026-04-26T11:30:00Z"));
+    assert_eq!(server.lines().len(), 1);
 }
 
 /// Whoever comes late has to wait for those who write all the time, but not for ever.
