@@ -54,12 +54,16 @@ pub enum OpenError {
     #[error("{path}: {cause}; is DATABASE_URL right?", path = path.shown())]
     Path { path: PathBuf, cause: std::io::Error },
     #[error(
-        "{path}: {cause}; the user that runs this program must be able to write the database and its folder", path = path.shown())]
+        "{path}: {cause}; the user that runs this program must be able to write the database and its folder",
+        path = path.shown()
+    )]
     NotWritable { path: PathBuf, cause: std::io::Error },
     #[error("{path}: not a file; DATABASE_URL names the database file, not its folder", path = .0.shown())]
     NotAFile(PathBuf),
     #[error(
-        "{path}: in use by {holder}; one server for each database, and this needs it for itself", path = path.shown())]
+        "{path}: in use by {holder}; one server for each database, and this needs it for itself",
+        path = path.shown(), holder = shown(holder)
+    )]
     Held { path: PathBuf, holder: String, serves: bool },
     #[error(
         "{path}: the file has {names} names (hard links), and what is written under one would be lost under another; keep one of them (`find -samefile` names all), or let this be a copy",
@@ -74,13 +78,19 @@ pub enum OpenError {
     #[error("{path}: another program has it open; close that first", path = .0.shown())]
     InUse(PathBuf),
     #[error(
-        "{path}: the file is empty, which no database of ours ever is; its contents are lost. Restore it from a backup, or remove it to begin a new history", path = .0.shown())]
+        "{path}: the file is empty, which no database of ours ever is; its contents are lost. Restore it from a backup, or remove it to begin a new history",
+        path = .0.shown()
+    )]
     Empty(PathBuf),
     #[error(
-        "{path}: a log of SQLite's without its database; what it holds would get into any database put beside it. `restore --replace` a backup (it keeps the log under another name), or move the log away to begin a new history", path = .0.shown())]
+        "{path}: a log of SQLite's without its database; what it holds would get into any database put beside it. `restore --replace` a backup (it keeps the log under another name), or move the log away to begin a new history",
+        path = .0.shown()
+    )]
     StrayLog(PathBuf),
     #[error(
-        "{path}: checkpoints of a history whose database is gone; restore the database from a backup, or move this file (and the signing key) away to begin a new history", path = .0.shown())]
+        "{path}: checkpoints of a history whose database is gone; restore the database from a backup, or move this file (and the signing key) away to begin a new history",
+        path = .0.shown()
+    )]
     StrayCheckpoints(PathBuf),
     #[error(
         "{path}: there is none, and a restore that did not end has left {half}; run `restore` again, or remove that file to begin a new history",
@@ -90,20 +100,28 @@ pub enum OpenError {
     #[error("{path}: this SQLite file belongs to another program; choose another DATABASE_URL", path = .0.shown())]
     Foreign(PathBuf),
     #[error(
-        "{path}: {cause}; even to read it, the log's index (-shm) beside it must be writable. A copy made by `backup` needs none", path = path.shown(), cause = shown(&cause.to_string()))]
+        "{path}: {cause}; even to read it, the log's index (-shm) beside it must be writable. A copy made by `backup` needs none",
+        path = path.shown(), cause = shown(&cause.to_string())
+    )]
     Closed { path: PathBuf, cause: sqlx::Error },
     #[error(
-        "{path}: not a usable database ({cause}); is DATABASE_URL right? If so, restore it from a backup", path = path.shown(), cause = shown(&cause.to_string()))]
+        "{path}: not a usable database ({cause}); is DATABASE_URL right? If so, restore it from a backup",
+        path = path.shown(), cause = shown(&cause.to_string())
+    )]
     Damaged { path: PathBuf, cause: sqlx::Error },
     #[error("{path}: the database is damaged ({what}); restore it from a backup", path = path.shown())]
     Torn { path: PathBuf, what: String },
     #[error(
-        "{path}: written by a newer version (schema {found}, this program knows {known}); run the newer program", path = path.shown())]
+        "{path}: written by a newer version (schema {found}, this program knows {known}); run the newer program",
+        path = path.shown()
+    )]
     Newer { path: PathBuf, found: i64, known: i64 },
     #[error("{path}: {cause}; is DATABASE_URL right?", path = path.shown())]
     Missing { path: PathBuf, cause: std::io::Error },
     #[error(
-        "{path}: schema {found} is older than this program's ({known}); start the server once to bring it up to date", path = path.shown())]
+        "{path}: schema {found} is older than this program's ({known}); start the server once to bring it up to date",
+        path = path.shown()
+    )]
     Older { path: PathBuf, found: i64, known: i64 },
     #[error(
         "this program was built with SQLite {0}, which can damage a database; build it with 3.51.3 or newer"

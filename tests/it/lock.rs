@@ -184,3 +184,14 @@ fn a_lock_file_that_is_none_is_not_waited_for() {
     assert!(code == 1 && one_line(&said).contains("history.db.lock"), "{said}");
     assert_eq!(std::fs::read(folder.path().join("theirs")).unwrap(), b"theirs");
 }
+
+#[test]
+fn what_a_lock_file_says_moves_no_cursor() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("history.db.lock");
+    let file = std::fs::File::options().create_new(true).write(true).open(&lock).unwrap();
+    file.lock().unwrap();
+    std::fs::write(&lock, "serve 1 web\n\r\u{1b}[2Kall is well").unwrap();
+    let (code, _, said) = command(folder.path(), &SERVE);
+    assert!(code == 1 && one_line(&said).contains("web\\u000a\\u000d\\u001b[2Kall"), "{said:?}");
+}
