@@ -88,8 +88,13 @@ class Evidence(unittest.TestCase):
             ("dnf", {"list": "installed"}, False), ("dnf", {"name": ["x"]}, True), ("dnf5", {"name": []}, False),
             ("debconf", {"name": "tzdata", "value": None}, False), ("debconf", {"value": "x"}, True),
             ("git", {"update": False}, False), ("git", {"update": True}, True), ("git", {"update": "no"}, False),
+            ("git", {"update": "{{ item.u }}"}, False), ("systemd", {"state": "{{ item | default(omit) }}"}, False),
+            ("dnf", {"name": "x", "list": "{{ item }}"}, False), ("my.own.thing", {"state": "{% if x %}a{% endif %}"}, False),
+            ("community.general.proxmox_kvm", {"state": "current"}, False),
+            ("ansible.windows.win_updates", {"state": "searched"}, False),
+            ("community.general.git_config", {"name": "x"}, False), ("kubernetes.core.k8s", {"kind": "Pod"}, False),
             ("community.general.ini_file", {"state": "present"}, True),
-            ("community.general.ini_file", {"state": None}, False), ("community.general.ini_file", {}, False),
+            ("community.general.xml", {"state": None}, False), ("community.general.ini_file", {}, True),
             ("cisco.ios.ios_vlans", {"state": "gathered"}, False), ("cisco.ios.ios_vlans", {"state": "merged"}, True),
             ("community.general.parted", {"state": "info"}, False), ("community.general.xattr", {"state": "read"}, False),
             ("ansible.posix.seboolean", {"state": False}, True),
@@ -127,6 +132,11 @@ class Evidence(unittest.TestCase):
             with self.subTest(result=result):
                 self.assertEqual(plugin.talked_away(result, censored), expected)
 
+    def test_a_module_that_says_it_could_not_look(self):
+        self.assertTrue(plugin.doubts_itself({"warnings": ["systemd is offline. This can lead to false positives"]}))
+        for result in ({}, {"warnings": None}, {"warnings": ["deprecated"]}):
+            self.assertFalse(plugin.doubts_itself(result))
+
     def test_kinds(self):
         for diff, expected in (
             ({"before_header": "/a", "before": "x", "after": "y"}, "modified"), ({"before": "", "after": "y"}, "missing"),
@@ -137,16 +147,24 @@ class Evidence(unittest.TestCase):
             ([None, {"before": "", "after": "y"}], "missing"),
         ):
             with self.subTest(diff=diff):
-                self.assertEqual(plugin.kind_of("copy", {"diff": diff}), expected)
+                self.assertEqual(plugin.kind_of("copy", {}, {"diff": diff}), expected)
+        self.assertEqual(plugin.kind_of("file", {"state": "absent"}, {}), "extra")
 
     def test_paths(self):
-        for result, expected in (
-            ({"dest": "/a/b"}, "/a/b"), ({"path": "/a/"}, "/a"), ({"path": "/"}, "/"), ({}, None), ({"path": 7}, None),
-            ({"invocation": None}, None), ({"invocation": {"module_args": None}}, None),
-            ({"invocation": {"module_args": {"dest": "/d/", "src": "/r/f"}}}, "/d/f"),
+        for module, arguments, result, expected in (
+            ("copy", {}, {"dest": "/a/b"}, "/a/b"), ("copy", {}, {"path": "/a/"}, "/a"), ("copy", {}, {"path": "/"}, "/"),
+            ("copy", {}, {}, None), ("copy", {}, {"path": 7}, None), ("copy", {}, {"invocation": None}, None),
+            ("copy", {}, {"invocation": {"module_args": None}}, None),
+            ("copy", {}, {"invocation": {"module_args": {"dest": "/d/", "src": "/r/f"}}}, "/d/f"),
+            # Since 2.21 results have no invocation.
+            ("copy", {"dest": "/d/", "src": "/r/f"}, {}, "/d/f"), ("template", {"dest": "/d"}, {}, "/d"),
+            ("lineinfile", {"path": "/l"}, {"msg": "line added"}, "/l"), ("lineinfile", {"destfile": "/l"}, {}, "/l"),
+            ("ansible.builtin.file", {"name": "/n"}, {}, "/n"), ("user", {"name": "root"}, {}, None),
+            ("copy", {"dest": "/{{ item }}"}, {}, None), ("copy", {"dest": "/d"}, {"censored": "hidden"}, None),
+            ("copy", {"dest": "/written"}, {"dest": "/real"}, "/real"),
         ):
-            with self.subTest(result=result):
-                self.assertEqual(plugin.path_of(result), expected)
+            with self.subTest(module=module, arguments=arguments, result=result):
+                self.assertEqual(plugin.path_of(module, arguments, result), expected)
 
 
 class Reports(unittest.TestCase):
@@ -233,9 +251,17 @@ class SpoolFile(unittest.TestCase):
             self.assertEqual(json.load(file), {"problem": "HTTP 400", "reports": [{"host": "a"}]})
         self.assertEqual(stat.S_IMODE(os.stat(self.path + ".refused").st_mode), 0o600)
 
-    def test_only_plain_files(self):
+    def test_only_plain_files_of_our_own(self):
         os.mkfifo(self.path)
         with self.assertRaisesRegex(OSError, "no plain file"):
+            plugin.Spool(self.path)
+        os.unlink(self.path)
+        plugin.Spool(self.path).add([self.batch("a")])
+        os.symlink(self.path, self.path + ".link")
+        with self.assertRaisesRegex(OSError, "no plain file"):
+            plugin.Spool(self.path + ".link")
+        os.chmod(self.path, 0o666)
+        with self.assertRaisesRegex(OSError, "not ours alone to write"):
             plugin.Spool(self.path)
 
 

@@ -5,7 +5,7 @@ Each play is small enough to be read; hosts are h1 to h3 unless the test says ot
 
 import textwrap
 
-from harness import PROBLEM_503
+from harness import LOCAL, PROBLEM_503, clean_environment, run
 from test_plugin import UNREACHABLE, PluginCase
 
 # Prints the result that it is given, as a module of somebody else would.
@@ -132,6 +132,41 @@ class TheEnd(SyncedCase):
         seen, done = self.check(first, machine=machine, after=[second])
         self.assertWords(seen, done, h1=missing, h2=missing, h3=missing)
 
+    def test_a_host_that_leaves_the_pattern_between_two_batches(self):
+        """Ansible parts a play into batches once; what add_host does later changes the pattern, not them."""
+        seen, done = self.check("", whole="""
+- hosts: all
+  gather_facts: false
+  tasks: [{name: Same, SAME}]
+- hosts: all:!skipped
+  gather_facts: false
+  serial: 1
+  tasks:
+    - {name: Skip h3, add_host: {name: h3, groups: skipped}, when: inventory_hostname == "h1"}
+    - {name: Break, fail: , when: inventory_hostname == "h2"}
+    - {name: Other, OTHER}
+""")
+        self.assertEqual(seen["h2"][0], "failed", done.stdout)
+        self.assertNotIn("skipped/h3 synced", done.stdout)
+        self.assertIn("skipped/h3 unknown: the play ended early", done.stdout)
+
+    def test_a_playbook_with_hosts_of_its_own_that_never_started(self):
+        machine = self.machine()
+        second = machine.folder / "second.yml"
+        second.write_text("- hosts: all\n  gather_facts: false\n  tasks: [ping: ]\n", encoding="utf-8")
+        seen, done = self.check("", whole="- {hosts: h1, gather_facts: false, tasks: [fail: ]}\n", hosts=("h1", "h2"),
+                                machine=machine, after=[second])
+        self.assertWords(seen, done, h1="failed", h2=("unknown", "a playbook of this run did not start"))
+
+    def test_an_ad_hoc_command_is_no_playbook(self):
+        machine = self.machine()
+        (machine.folder / "hosts.ini").write_text("[adhoc]\nh\n", encoding="utf-8")
+        done = run(["ansible", "-i", "hosts.ini", *LOCAL, "h", "--check", "-m", "copy",
+                    "-a", f"src={machine.files}/rsyslog.conf dest={machine.etc}/rsyslog.conf"], machine.folder,
+                   clean_environment(ANSIBLE_CALLBACK_PLUGINS=str(self.plugin_folder), ANSIBLE_LOAD_CALLBACK_PLUGINS="1",
+                                     ANSIBLE_CALLBACKS_ENABLED="gitops_status", GITOPS_STATUS_SERVER_URL=self.server.url))
+        self.assertEqual((done.returncode, self.statuses("adhoc")), (0, {}), done.stdout)
+
     def test_plays_that_never_started_have_hosts_as_well(self):
         seen, done = self.check("", whole="""
 - hosts: h1
@@ -239,6 +274,39 @@ class Comparisons(SyncedCase):
         seen, done = self.check("- odd_info: {result: {changed: false}, state: present}", hosts=("h1",), files=files)
         self.assertWords(seen, done, h1=NOTHING)
 
+    def test_arguments_of_a_loop_count_as_they_are_worked_out(self):
+        """Not as they are written: what is left out, or asks, demands nothing."""
+        files = [("library/odd.py", ODD_MODULE)]
+        for task in ("odd: {result: {changed: false}, state: '{{ item.state }}'}",
+                     "odd: {result: {changed: false}, state: '{{ item.nothing | default(omit) }}'}"):
+            for more in ("", ", no_log: true"):
+                seen, done = self.check(f"- {{name: Loop, {task}, loop: [{{state: gathered}}]{more}}}", hosts=("h1",), files=files)
+                self.assertWords(seen, done, h1=NOTHING)
+        seen, done = self.check("- {name: Loop, odd: {result: {changed: false}, state: '{{ item }}'}, loop: [present]}",
+                                hosts=("h1",), files=files)
+        self.assertWords(seen, done, h1="synced")
+
+    def test_what_is_only_a_default_demands_nothing(self):
+        module = ("from ansible.module_utils.basic import AnsibleModule\n"
+                  "m = AnsibleModule({'state': {'default': 'present'}}, supports_check_mode=True)\nm.exit_json(changed=False)\n")
+        seen, done = self.check("- thing:", hosts=("h1",), files=[("library/thing.py", module)])
+        self.assertWords(seen, done, h1=NOTHING)
+        seen, done = self.check("- thing: {state: present}", hosts=("h1",), files=[("library/thing.py", module)])
+        self.assertWords(seen, done, h1="synced")
+
+    def test_loops_have_fields_of_their_own(self):
+        """Delegation and check mode are worked out for each item."""
+        seen, done = self.check("""
+            - {name: Not delegated, copy: {src: "FILES/{{ item }}", dest: "ETC/{{ item }}", mode: "0644"}, loop: [rsyslog.conf],
+               delegate_to: "{{ jump | default(omit) }}"}
+        """, hosts=("h1",))
+        self.assertWords(seen, done, h1="synced")
+        seen, done = self.check("""
+            - {name: Same, SAME}
+            - {name: Really written, copy: {content: x, dest: "ETC/{{ item }}"}, loop: [new], check_mode: "{{ false }}"}
+        """, hosts=("h1",))
+        self.assertWords(seen, done, h1="synced")
+
     def test_a_failure_that_was_talked_away(self):
         line = "lineinfile: {path: ETC/absent, line: x}"
         for talk in ("false", "'\"permission\" in result.msg'"):
@@ -251,6 +319,14 @@ class Comparisons(SyncedCase):
             "- {name: Line, lineinfile: {path: 'ETC/{{ item }}', line: x}, failed_when: false, loop: [absent, gone]}",
             hosts=("h1",))
         self.assertWords(seen, done, h1=("unknown", "a failure was ignored: Line"))
+        # So is one of a module that nobody knows; one that only reads may fail.
+        odd = "odd: {result: {changed: false, failed: true, msg: cannot read}}"
+        files = [("library/odd.py", ODD_MODULE)]
+        seen, done = self.check(f"- {{name: Same, SAME}}\n- {{name: Odd, {odd}, failed_when: false}}", hosts=("h1",), files=files)
+        self.assertWords(seen, done, h1=("unknown", "a failure was ignored: Odd"))
+        seen, done = self.check("- {name: Same, SAME}\n- {name: Ask, uri: {url: 'http://127.0.0.1:1/'}, failed_when: false}",
+                                hosts=("h1",))
+        self.assertWords(seen, done, h1="synced")
         # It did not fail, and says so.
         seen, done = self.check("- {name: Same, SAME, failed_when: false}", hosts=("h1",))
         self.assertWords(seen, done, h1="synced")
@@ -340,6 +416,25 @@ class Drifts(SyncedCase):
 
 
 class Hosts(SyncedCase):
+    def test_names_that_the_server_reads_as_one(self):
+        variables = {"h2": "ansible_connection=local gitops_host='h1 '"}
+        seen, done = self.check("- {name: Other, OTHER, when: inventory_hostname == 'h1'}\n- {name: Same, SAME}",
+                                hosts=("h1", "h2"), variables=variables)
+        self.assertWords(seen, done, h1="out_of_sync")
+
+    def test_bytes_that_are_no_text_in_a_name_cost_nobody_else_the_report(self):
+        variables = {"h2": "ansible_connection=local gitops_host=\"{{ 'h\\udcff' }}\""}
+        seen, done = self.check("- {name: Same, SAME}", hosts=("h1", "h2"), variables=variables)
+        self.assertEqual(seen.get("h1"), ("synced", None), done.stdout)
+        self.assertEqual(len(seen), 2, done.stdout)
+
+    def test_failed_and_unreachable_hosts_of_a_play_in_check_mode_are_reported(self):
+        seen, done = self.check("""
+            - {name: Same, SAME}
+            - {name: Break, file: {path: ETC/absent, state: file}, when: inventory_hostname == "h2"}
+        """, head="  check_mode: true\n", check=False, variables={"h3": UNREACHABLE}, GITOPS_STATUS_ONLY_CHECK_RUNS="false")
+        self.assertWords(seen, done, h1="synced", h2="failed", h3="unknown")
+
     def test_a_name_that_cannot_be_worked_out(self):
         variables = {"h1": 'ansible_connection=local gitops_host="{{ ansible_fqdn }}"',
                      "h2": 'ansible_connection=local gitops_host="{{ inventory_hostname }}.example"'}

@@ -106,6 +106,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.executor.play_iterator import IteratingStates, PlayIterator
 from ansible.module_utils.urls import open_url
+from ansible.playbook import Playbook
 from ansible.playbook.handler import Handler
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
@@ -142,11 +143,18 @@ COMPARING_MODULES = {
     "systemd": ("state", "enabled", "masked"), "systemd_service": ("state", "enabled", "masked"),
     "sysvinit": ("state", "enabled"),
     "template": (), "unarchive": (), "user": (), "yum_repository": (),
-    # Of other collections, what has no "state": that argument speaks for itself.
-    "ansible.posix.synchronize": (), "ansible.windows.win_copy": (), "ansible.windows.win_template": (),
-    "ansible.windows.win_hostname": (), "community.general.pam_limits": (), "community.general.timezone": (),
-    "community.postgresql.postgresql_set": ("value", "reset"), "community.windows.win_lineinfile": (),
-    "community.windows.win_timezone": (),
+    # Of other collections, what does without a "state": where that is written, it speaks for itself.
+    "ansible.posix.authorized_key": (), "ansible.posix.synchronize": (), "ansible.posix.sysctl": (),
+    "ansible.windows.win_copy": (), "ansible.windows.win_hostname": (), "ansible.windows.win_regedit": (),
+    "ansible.windows.win_template": (), "community.crypto.openssl_csr": (), "community.crypto.openssl_privatekey": (),
+    "community.crypto.x509_certificate": (), "community.docker.docker_container": (), "community.docker.docker_network": (),
+    "community.general.alternatives": (), "community.general.git_config": ("value",), "community.general.htpasswd": (),
+    "community.general.ini_file": (), "community.general.locale_gen": (), "community.general.modprobe": (),
+    "community.general.pam_limits": (), "community.general.pamd": (), "community.general.ssh_config": (),
+    "community.general.sudoers": (), "community.general.timezone": (), "community.mysql.mysql_user": (),
+    "community.postgresql.postgresql_db": (), "community.postgresql.postgresql_set": ("value", "reset"),
+    "community.postgresql.postgresql_user": (), "community.windows.win_lineinfile": (),
+    "community.windows.win_timezone": (), "kubernetes.core.k8s": ("definition", "src", "template", "resource_definition"),
 }
 
 # Modules that only read, whatever their arguments are called.
@@ -154,7 +162,7 @@ READING_NAMES = re.compile(
     r"(^|_)(facts?|info|ping|stat|find|query|lookup|wait|wait_for|exec|logs?|command|shell|script|raw|expect|uri|slurp|"
     r"fetch|getent|tempfile|test|validate|list|search|status|get|reboot|login|backup|dump|export)$|wait_for")
 # Of modules that the plugin does not know: values of "state" that ask instead of demand.
-READING_STATES = {"all", "keys", "gathered", "rendered", "parsed", "info", "facts", "list", "query", "get", "read", "search", "show",
+READING_STATES = {"all", "keys", "current", "searched", "gathered", "rendered", "parsed", "info", "facts", "list", "query", "get", "read", "search", "show",
                   "status", "stat", "dump", "export", "exported", "fetch", "fetched", "validate", "validated", "test"}
 
 
@@ -164,25 +172,24 @@ def short_name(module):
     return name if prefix in ("ansible.builtin", "ansible.legacy") else str(module)
 
 
-def arguments_of(result):
-    """The arguments that the module says it was called with, defaults among them."""
-    invocation = result.get("invocation")
-    arguments = invocation.get("module_args") if isinstance(invocation, dict) else None
-    return arguments if isinstance(arguments, dict) else {}
+def listed(module, more):
+    """Whether the user names the module as one that compares."""
+    return any(fnmatch.fnmatchcase(text, pattern) for pattern in more for text in (short_name(module), str(module)))
 
 
 def compares(module, arguments, diff, more=()):
     """Whether an unchanged result of the module is evidence that the host is as it shall be.
 
-    What is not known to compare is no evidence: a demand in the arguments, or both sides in the diff, show it.
+    What is not known to compare is no evidence: a demand in the arguments as they were written (defaults demand
+    nothing), or both sides in the diff, show it.
     """
     name = short_name(module)
-    if any(fnmatch.fnmatchcase(text, pattern) for pattern in more for text in (name, str(module))):
+    if listed(module, more):
         return True
     if name in COMPARING_MODULES:
         wanted = COMPARING_MODULES[name]
         # With these two, dnf lists packages and git looks at nothing but the clone.
-        if arguments.get("list") or is_no(arguments.get("update")):
+        if arguments.get("list") or is_no(arguments.get("update")) or is_template(arguments.get("update")):
             return False
         return not wanted or any(demanded(key, arguments.get(key)) for key in wanted)
     if not may_compare(module):
@@ -204,9 +211,14 @@ def is_no(value):
     return str(value).lower() in ("false", "no", "0")
 
 
+def is_template(value):
+    """Whether a value has not been worked out: nobody knows then what it asks for."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
 def demanded(key, value):
     """Whether an argument asks for something. "enabled: false" does, "autoremove: false" does not."""
-    if key in ("autoremove", "upgrade") and is_no(value):
+    if (key in ("autoremove", "upgrade") and is_no(value)) or is_template(value):
         return False
     return value is not None and value not in ("", [], {})
 
@@ -221,21 +233,33 @@ def talked_away(result, censored):
                 or result.get("module_stderr") or result.get("reason"))
 
 
+def doubts_itself(result):
+    """Whether a module warns that it could not look, as systemd does in a chroot."""
+    return any("false positives" in str(warning) for warning in result.get("warnings") or [])
+
+
 def parts_of_diff(diff):
     """Modules send one diff or a list of them; texts and nulls among them say nothing."""
     parts = [diff] if isinstance(diff, dict) else diff if isinstance(diff, list) else []
     return [part for part in parts if isinstance(part, dict)]
 
 
-def path_of(result):
-    """The file a result is about, or None."""
-    arguments = arguments_of(result)
-    for source in (result, arguments):
-        for key in ("dest", "path"):
+def path_of(module, arguments, result):
+    """The file a result is about, by its own word or by the arguments; None if there is none, or it is hidden."""
+    if "censored" in result:
+        return None
+    names = ("dest", "path", "destfile")
+    if short_name(module) in ("file", "lineinfile", "blockinfile", "replace"):
+        names += ("name",)
+    invocation = result.get("invocation")
+    called = invocation.get("module_args") if isinstance(invocation, dict) else None
+    called = called if isinstance(called, dict) else {}
+    for source, keys in ((result, names[:2]), (called, names[:2]), (arguments, names)):
+        for key in keys:
             path = source.get(key)
-            if not isinstance(path, str) or not path:
+            if not isinstance(path, str) or not path or is_template(path):
                 continue
-            origin = arguments.get("_original_basename") or arguments.get("src")
+            origin = called.get("_original_basename") or called.get("src") or arguments.get("src")
             if key == "dest" and path.endswith("/") and isinstance(origin, str) and not origin.endswith("/"):
                 # One file copied into a folder.
                 return path + origin.rsplit("/", 1)[-1]
@@ -243,12 +267,12 @@ def path_of(result):
     return None
 
 
-def kind_of(module, result):
+def kind_of(module, arguments, result):
     """modified, missing, extra or mode, as far as the result tells; None if it does not.
 
     A diff's texts are compared with each other, and never kept.
     """
-    if short_name(module) == "file" and arguments_of(result).get("state") == "absent":
+    if short_name(module) == "file" and arguments.get("state") == "absent":
         return "extra"
     kinds = set()
     for diff in parts_of_diff(result.get("diff")):
@@ -273,10 +297,15 @@ def shown(text):
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in str(text))
 
 
+def as_utf8(text):
+    """Bytes of a name that are no UTF-8 cannot be sent."""
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def cut_to_bytes(text, most):
-    """Bytes that are no UTF-8 cannot be sent; what is too long is cut between two characters."""
-    data = text.encode("utf-8", "surrogateescape")
-    return data[:most].decode("utf-8", "ignore" if len(data) > most else "replace")
+    """What is too long is cut between two characters."""
+    data = as_utf8(text).encode()
+    return data[:most].decode("utf-8", "ignore")
 
 
 @dataclass
@@ -287,6 +316,7 @@ class Seen:
     finished: int = 0  # those which Ansible says it has no further task for the host of
     compared: int = 0  # results that are evidence
     passed_over: int = 0  # comparing tasks that were skipped
+    checked: bool = False  # some task was in check mode, whatever came of it
     files: dict = field(default_factory=dict)  # path: kind, of what would change
     failed_task: str | None = None
     rescued_task: str | None = None
@@ -424,8 +454,14 @@ class Spool:
         self._refused = path + ".refused"
         self.damaged = 0  # lines that were set aside
         for name in (path, self._refused, path + ".lock"):
-            if os.path.lexists(name) and not stat.S_ISREG(os.stat(name).st_mode):
+            if not os.path.lexists(name):
+                continue
+            about = os.lstat(name)
+            if not stat.S_ISREG(about.st_mode):
                 raise OSError(f"{name} is no plain file")
+            # What somebody else wrote would be reported as ours.
+            if about.st_uid != os.geteuid() or about.st_mode & 0o022:
+                raise OSError(f"{name} is not ours alone to write (owner {about.st_uid}, mode {about.st_mode & 0o777:o})")
 
     def add(self, batches):
         with self._locked():
@@ -453,7 +489,7 @@ class Spool:
 
     @contextlib.contextmanager
     def _locked(self):
-        lock = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -500,7 +536,7 @@ class Spool:
 
     @staticmethod
     def _append(path, *lines):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             os.fchmod(handle, 0o600)
             file.write("".join(line + "\n" for line in lines))
@@ -547,6 +583,7 @@ class CallbackModule(CallbackBase):
         self._batches = []  # PlayIterator of each batch of the current play
         self._expected = []  # hosts of the current play
         self._lost = set()  # hosts of the current play that Ansible has taken tasks from
+        self._looped = set()  # host and task of the loops whose items have come
         self._playbooks = 0
         self._started = False
         self._stats = None
@@ -593,19 +630,30 @@ class CallbackModule(CallbackBase):
             self._close_play()
             self._play = play
             self._planned.pop(play._uuid, None)
+            # All hosts of the play, as Ansible parts them into batches now: add_host changes nothing of that later.
+            self._expected = self._hosts_of(play)
         self._variables = play.get_variable_manager()
-        # All hosts of the play, also those of later batches of "serial".
-        self._expected = self._hosts_of(play)
         for host in self._expected:
             self._seen(host)
 
+    # The items of a loop come by themselves, before its end: only with them come the arguments as they were worked out.
+
+    @guarded
+    def v2_runner_item_on_ok(self, result):
+        self._looped.add((result._host.get_name(), result._task._uuid))
+        self._record(result)
+
     @guarded
     def v2_runner_on_ok(self, result):
-        self._record(result)
+        if result._task.loop:
+            self._end_loop(result)
+        else:
+            self._record(result)
 
     @guarded
     def v2_runner_on_skipped(self, result):
         task, seen = result._task, self._seen(result._host)
+        self._speaks(result)
         arguments = {key: True for key in task.args}
         if self._speaks(result) and compares(module_of(result), arguments, None, self.get_option("comparing_modules")):
             seen.passed_over += 1
@@ -618,14 +666,19 @@ class CallbackModule(CallbackBase):
             seen.ignored_task = name
         else:
             seen.failed_task = name
-        self._record(result, failed=True)
+        self._speaks(result)
+        if result._task.loop:
+            self._end_loop(result)
 
     @guarded
     def v2_runner_on_unreachable(self, result):
         self._seen(result._host).unreachable = True
+        self._speaks(result)
 
     def v2_playbook_on_stats(self, stats):
         self._stats = stats
+        if not self._started:
+            return  # no playbook: somebody has set ad-hoc commands to call back
         # Comes after each playbook of the command line: what counts is the last.
         if self._playbooks >= len(context.CLIARGS.get("args") or ()):
             self._finish()
@@ -665,67 +718,78 @@ class CallbackModule(CallbackBase):
             ended = bool(states) and all(state.run_state == IteratingStates.COMPLETE for state in states)
             failed = name in all_failed
             if name in self._lost and not failed and seen.rescued_task is None:
-                # A failure that was rescued may have been another host's, under run_once.
-                seen.rescued_task = "a task that ran once for all hosts"
+                # The failure that was rescued may have been another host's, under run_once or any_errors_fatal.
+                seen.rescued_task = "another host's failure took tasks away"
             if ended and not failed:
                 seen.finished += 1
         self._batches, self._expected, self._lost = [], [], set()
 
-    @staticmethod
-    def _speaks(result):
+    def _speaks(self, result):
         """Whether the task may say something about the host's drift.
 
         A handler follows from a change, and a task outside check mode has really run: neither is drift.
         """
         checks = result._task_fields.get("check_mode", result._task.check_mode)
-        return bool(checks) and not isinstance(result._task, Handler) and (
-            short_name(module_of(result)) not in SILENT_MODULES)
+        if not checks or isinstance(result._task, Handler) or short_name(module_of(result)) in SILENT_MODULES:
+            return False
+        self._seen(result._host).checked = True
+        return True
 
-    def _record(self, result, failed=False):
+    def _record(self, result):
+        """Takes in one result of a task, or of one item of its loop."""
         seen, task, data = self._seen(result._host), result._task, result._result
-        if not self._speaks(result):
+        if not self._speaks(result) or data.get("skipped"):
             return
-        parts = [part for part in data.get("results") or [] if isinstance(part, dict)] if task.loop else []
-        drifts = []
-        for part in parts or [data]:
-            if part.get("unreachable"):
-                seen.unreachable = True
-            elif part.get("skipped"):
-                continue
-            elif part.get("failed") or (failed and not parts):
-                continue
-            elif part.get("ansible_job_id") and not part.get("finished"):
-                seen.unfinished_task = task.get_name()
-            elif part.get("changed"):
-                drifts.append((self._drift(seen, result, part), part))
-            else:
-                self._unchanged(seen, result, part)
-        for path, part in drifts:
-            if path is not None:
-                seen.drift_kind(path, kind_of(module_of(result), part))
+        if data.get("unreachable"):
+            seen.unreachable = True
+        elif data.get("ansible_job_id") and not data.get("finished"):
+            seen.unfinished_task = task.get_name()
+        elif data.get("changed"):
+            self._drift(seen, result, data)
+        else:
+            self._unchanged(seen, result, data)
 
-    def _drift(self, seen, result, part):
-        """Notes what would change; gives its path, if it is a file of the host."""
-        path = None if self._delegated(result) else path_of(part)
+    def _end_loop(self, result):
+        """What an item's own event does not tell; should there have been none, at least the drift."""
+        seen = self._seen(result._host)
+        parts = [part for part in result._result.get("results") or [] if isinstance(part, dict)]
+        if any(part.get("unreachable") for part in parts):
+            seen.unreachable = True
+        known = (result._host.get_name(), result._task._uuid)
+        if known in self._looped:
+            self._looped.discard(known)
+        elif self._speaks(result):
+            for part in parts or [result._result]:
+                if part.get("changed"):
+                    self._drift(seen, result, part)
+
+    def _drift(self, seen, result, data):
+        """Notes what would change, and only then asks how."""
+        module, arguments = module_of(result), written(result)
+        path = None if self._delegated(result) else path_of(module, arguments, data)
         if path is None:
             seen.drift("task: " + result._task.get_name()[:1000])
-            return None
+            return
         root = (self.get_option("config_root") or "").rstrip("/") + "/"
         if root != "/" and path.startswith(root):
             path = path[len(root):]
-        return seen.drift(path)
+        path = seen.drift(path)
+        seen.drift_kind(path, kind_of(module, arguments, data))
 
-    def _unchanged(self, seen, result, part):
+    def _unchanged(self, seen, result, data):
         """Counts evidence. Neither what was told not to fail, nor what was told not to change, is any."""
-        task, module = result._task, module_of(result)
-        arguments = arguments_of(part) or dict(task.args)
-        if not compares(module, arguments, part.get("diff"), self.get_option("comparing_modules")):
-            if may_compare(module):
-                self._unknown_modules.add(str(module))
-            return
-        if task.failed_when and talked_away(part, "censored" in part):
+        task, module, more = result._task, module_of(result), self.get_option("comparing_modules")
+        known = short_name(module) in COMPARING_MODULES or listed(module, more)
+        if not known and not may_compare(module):
+            return  # it only reads: no evidence, and nothing that was missed
+        if doubts_itself(data) or (task.failed_when and talked_away(data, "censored" in data)):
             seen.ignored_task = seen.ignored_task or task.get_name()
-        elif task.changed_when or (self._delegated(result) and not self.get_option("accept_delegated")):
+        elif not compares(module, written(result), data.get("diff"), more):
+            if not known:
+                self._unknown_modules.add(str(module))
+        elif task.changed_when or (task.failed_when and not known):
+            return
+        elif self._delegated(result) and not self.get_option("accept_delegated"):
             return
         else:
             seen.compared += 1
@@ -733,9 +797,8 @@ class CallbackModule(CallbackBase):
     @staticmethod
     def _delegated(result):
         """Whether the task looked at another host than the one it was run for."""
-        task = result._task
-        # In a loop each item may have a host of its own: what is a template there counts as another one.
-        to = (None if task.loop else result._task_fields.get("delegate_to")) or task.delegate_to
+        fields = result._task_fields
+        to = fields["delegate_to"] if "delegate_to" in fields else result._task.delegate_to
         return bool(to) and to != result._host.get_name()
 
     def _failed_inside(self, place, error, args):
@@ -786,7 +849,7 @@ class CallbackModule(CallbackBase):
         if self._hosts.pop("localhost", None):
             self._say("gitops-status: localhost is left out; give a host of its own name to report it")
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        seen = [(host, seen) for host, seen in self._hosts.values() if checks or seen.compared or seen.files]
+        seen = [(host, seen) for host, seen in self._hosts.values() if checks or seen.checked]
         reports = [self._report(host, seen, now) for host, seen in seen]
         if self._unknown_modules and any(report["status"] == "unknown" for report in reports):
             names = ", ".join(sorted(self._unknown_modules)[:10])
@@ -797,7 +860,11 @@ class CallbackModule(CallbackBase):
         return once
 
     def _expect_planned(self):
-        """Plays that never started leave their hosts unfinished."""
+        """Plays that never started leave their hosts unfinished; so do playbooks."""
+        for path in (context.CLIARGS.get("args") or ())[self._playbooks:]:
+            with contextlib.suppress(Exception):  # perhaps just this one cannot be read
+                playbook = Playbook.load(path, variable_manager=self._variables, loader=self._variables._loader)
+                self._planned.update((play._uuid, play) for play in playbook.get_plays())
         for play in self._planned.values():
             with contextlib.suppress(Exception):  # a pattern that only earlier plays could have made plain
                 for host in self._hosts_of(play):
@@ -824,11 +891,13 @@ class CallbackModule(CallbackBase):
         if files or status == "synced":
             report["changed_files"] = [{"path": path, "kind": kind} if kind else path for path, kind in files]
         if reason:
-            report["labels"] = {"reason": " ".join(reason.split())[:MAX_REASON]}
-        for key in ("commit_sha", "run_id", "run_url", "max_age"):
+            report["labels"] = {"reason": as_utf8(" ".join(reason.split()))[:MAX_REASON]}
+        for key in ("commit_sha", "run_id", "run_url"):
             value = self.get_option(key)
             if value:
-                report[key] = value
+                report[key] = as_utf8(value)
+        if self.get_option("max_age"):
+            report["max_age"] = self.get_option("max_age")
         words = ["gitops-status", f"{group}/{known_as} {status}", reason, ", ".join(path for path, _ in files[:10])]
         self._say(": ".join(word for word in words if word))
         return report
@@ -853,7 +922,9 @@ class CallbackModule(CallbackBase):
         groups = [group for group in host.get_groups() if group.name not in ("all", "ungrouped")]
         innermost = min(groups, key=lambda group: (-group.depth, group.name)).name if groups else "ungrouped"
         group = said("gitops_server_group") or self.get_option("server_group") or innermost
-        return group, said("gitops_host") or host.get_name()
+        known_as = said("gitops_host") or host.get_name()
+        # As the server reads them: else two names of one host would not be seen to be one.
+        return as_utf8(group).strip(), as_utf8(known_as).strip()
 
     # ---- sending ----
 
@@ -955,6 +1026,13 @@ class CallbackModule(CallbackBase):
             self._say("gitops-status receipt {origin} {id} {hash}".format(**receipt))
         for warning in answer.get("warnings") or []:
             self._say(f"gitops-status: the server's warning: {warning}")
+
+
+def written(result):
+    """The arguments that the task gives to its module, worked out; without the module's defaults."""
+    arguments = result._task_fields.get("args")
+    arguments = arguments if isinstance(arguments, dict) else dict(result._task.args)
+    return {key: value for key, value in arguments.items() if not str(key).startswith("_ansible_")}
 
 
 def module_of(result):
