@@ -20,7 +20,7 @@ class PluginCase(Case):
             text = text.replace("ETC", str(machine.etc)).replace("FILES", str(machine.files))
             playbook.write_text(text, encoding="utf-8")
         hosts = machine.folder / "hosts.ini"
-        hosts.write_text(inventory, encoding="utf-8")
+        hosts.write_text(inventory, encoding="utf-8", errors="surrogateescape")
         environment = clean_environment(**{
             "ANSIBLE_CALLBACK_PLUGINS": str(self.plugin_folder), "ANSIBLE_CALLBACKS_ENABLED": "gitops_status",
             "GITOPS_STATUS_SERVER_URL": url or self.server.url, "COLUMNS": "1000", **extra})

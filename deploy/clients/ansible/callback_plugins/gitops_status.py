@@ -316,7 +316,7 @@ class Seen:
     finished: int = 0  # those which Ansible says it has no further task for the host of
     compared: int = 0  # results that are evidence
     passed_over: int = 0  # comparing tasks that were skipped
-    checked: bool = False  # some task was in check mode, whatever came of it
+    checked: bool = False  # some task ran in check mode, whatever came of it
     files: dict = field(default_factory=dict)  # path: kind, of what would change
     failed_task: str | None = None
     rescued_task: str | None = None
@@ -619,6 +619,9 @@ class CallbackModule(CallbackBase):
 
     @guarded
     def v2_playbook_on_start(self, playbook):
+        # An ad-hoc command passes for a playbook of one task; it checks nothing to the end.
+        if isinstance(context.CLIARGS.get("args"), str):
+            return
         self._started = True
         self._playbooks += 1
         self._planned.update((play._uuid, play) for play in playbook.get_plays())
@@ -653,7 +656,6 @@ class CallbackModule(CallbackBase):
     @guarded
     def v2_runner_on_skipped(self, result):
         task, seen = result._task, self._seen(result._host)
-        self._speaks(result)
         arguments = {key: True for key in task.args}
         if self._speaks(result) and compares(module_of(result), arguments, None, self.get_option("comparing_modules")):
             seen.passed_over += 1
@@ -666,19 +668,20 @@ class CallbackModule(CallbackBase):
             seen.ignored_task = name
         else:
             seen.failed_task = name
-        self._speaks(result)
+        seen.checked |= self._speaks(result)
         if result._task.loop:
             self._end_loop(result)
 
     @guarded
     def v2_runner_on_unreachable(self, result):
-        self._seen(result._host).unreachable = True
-        self._speaks(result)
+        seen = self._seen(result._host)
+        seen.unreachable = True
+        seen.checked |= self._speaks(result)
 
     def v2_playbook_on_stats(self, stats):
         self._stats = stats
         if not self._started:
-            return  # no playbook: somebody has set ad-hoc commands to call back
+            return
         # Comes after each playbook of the command line: what counts is the last.
         if self._playbooks >= len(context.CLIARGS.get("args") or ()):
             self._finish()
@@ -724,22 +727,22 @@ class CallbackModule(CallbackBase):
                 seen.finished += 1
         self._batches, self._expected, self._lost = [], [], set()
 
-    def _speaks(self, result):
+    @staticmethod
+    def _speaks(result):
         """Whether the task may say something about the host's drift.
 
         A handler follows from a change, and a task outside check mode has really run: neither is drift.
         """
         checks = result._task_fields.get("check_mode", result._task.check_mode)
-        if not checks or isinstance(result._task, Handler) or short_name(module_of(result)) in SILENT_MODULES:
-            return False
-        self._seen(result._host).checked = True
-        return True
+        return bool(checks) and not isinstance(result._task, Handler) and (
+            short_name(module_of(result)) not in SILENT_MODULES)
 
     def _record(self, result):
         """Takes in one result of a task, or of one item of its loop."""
         seen, task, data = self._seen(result._host), result._task, result._result
         if not self._speaks(result) or data.get("skipped"):
             return
+        seen.checked = True
         if data.get("unreachable"):
             seen.unreachable = True
         elif data.get("ansible_job_id") and not data.get("finished"):
@@ -761,6 +764,7 @@ class CallbackModule(CallbackBase):
         elif self._speaks(result):
             for part in parts or [result._result]:
                 if part.get("changed"):
+                    seen.checked = True
                     self._drift(seen, result, part)
 
     def _drift(self, seen, result, data):
