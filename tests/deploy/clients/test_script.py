@@ -3,11 +3,10 @@
 import itertools
 import json
 import os
-import re
 import shutil
 import unittest
 
-from harness import ANSIBLE, LOCAL, PLAYBOOK, PROBLEM_400, PROBLEM_503, SCRIPT, Case, clean_environment, run
+from harness import LOCAL, PLAYBOOK, PROBLEM_400, PROBLEM_503, SCRIPT, Case, clean_environment, run
 
 SHELLS = itertools.cycle((["sh"], ["sh", "-e"], ["bash", "--posix", "-eu"]))
 
@@ -316,60 +315,6 @@ class Delivery(ScriptCase):
                 body = json.loads(stub.requests[0][3])
                 self.assertEqual((body["sync_status"], body["drift_count"], [file["name"] for file in body["files"]]),
                                  (status, len(files), files), f"case {number}: {done.stdout}")
-
-
-class Role(ScriptCase):
-    """report-pipeline.yml, the last tasks of a deployment."""
-
-    def play(self, *arguments, url=None, **extra):
-        machine = self.machine()
-        playbook = machine.folder / "deploy.yml"
-        playbook.write_text(
-            "- hosts: all\n  gather_facts: false\n  tasks:\n"
-            f"    - ansible.builtin.include_tasks: {ANSIBLE}/report-pipeline.yml\n", encoding="utf-8")
-        environment = clean_environment(GITOPS_STATUS_SERVER_URL=url or self.server.url, CI_COMMIT_SHA="abc123",
-                                        CI_COMMIT_BRANCH="", CI_REPO_NAME="rsyslog", **extra)
-        return run(["ansible-playbook", "-i", "web-01,web-02,", *LOCAL, *arguments, str(playbook)],
-                   machine.folder, environment)
-
-    def test_a_deployment(self):
-        done = self.play("-e", "gitops_server_group=web-prod gitops_environment=prod")
-        self.assertEqual(done.returncode, 0, done.stdout)
-        row = self.server.row("web-prod", "web-02")
-        self.assertEqual((row["status"], row["commit_sha"], row["branch"], row["environment"], row["pipeline_status"]),
-                         ("synced", "abc123", None, "prod", "synced"))
-        lines = re.findall(r"gitops-status receipt \S+ \d+ [0-9a-f]{64}", done.stdout)
-        self.assertReceipts("\n".join(lines))
-        self.assertEqual(len(lines), 2)
-
-    def test_nothing_that_is_not_set_draws_a_warning(self):
-        done = self.play("-e", "gitops_server_group=web-prod")
-        self.assertEqual(done.returncode, 0, done.stdout)
-        self.assertNotIn("taken as missing", done.stdout)
-
-    def test_a_handler_that_fails_is_no_deployment(self):
-        machine = self.machine()
-        playbook = machine.folder / "deploy.yml"
-        playbook.write_text(
-            "- hosts: all\n  gather_facts: false\n  tasks:\n"
-            "    - {command: 'true', notify: restart}\n"
-            f"    - ansible.builtin.include_tasks: {ANSIBLE}/report-pipeline.yml\n"
-            "  handlers:\n    - {name: restart, command: 'false'}\n", encoding="utf-8")
-        done = run(["ansible-playbook", "-i", "web-09,", *LOCAL, "-e", "gitops_server_group=web-prod", str(playbook)],
-                   machine.folder, clean_environment(GITOPS_STATUS_SERVER_URL=self.server.url))
-        self.assertEqual(done.returncode, 2, done.stdout)
-        self.assertEqual(self.server.entries(host="web-09"), [])
-
-    def test_a_refusal(self):
-        done = self.play("-e", "gitops_server_group=web-prod gitops_status=broken", GITOPS_STATUS_TOKEN="s3cret")
-        self.assertEqual(done.returncode, 2, done.stdout)
-        self.assertIn("must be one of synced", done.stdout)
-        self.assertNotIn("s3cret", done.stdout)
-
-    def test_nobody_there(self):
-        done = self.play("-e", "gitops_server_group=web-prod gitops_retry_delay=0", url="http://127.0.0.1:1")
-        self.assertEqual(done.returncode, 2, done.stdout)
-        self.assertIn("was not delivered", done.stdout)
 
 
 if __name__ == "__main__":
