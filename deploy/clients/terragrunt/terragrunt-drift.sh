@@ -7,11 +7,15 @@
 # Settings and exit codes: README.md beside this file.
 set -eu
 umask 077
+# With it, "cd stacks/dns" may end in another folder.
+unset CDPATH
 
 url=${PUSHGATEWAY_URL:-http://gitops-status-server.observability-stack.svc.cluster.local:80}
 url=${url%/}
 job=${DRIFT_JOB:-drift-detection}
 stacks_dir=${STACKS_DIR:-stacks}
+stacks_dir=${stacks_dir%/}
+plan_files=${DRIFT_PLAN_FILE:-true}
 attempts=${PUSH_ATTEMPTS:-3}
 retry_delay=${PUSH_RETRY_DELAY:-5}
 
@@ -33,6 +37,11 @@ is_number() {
   case $1 in
     '' | *[!0-9]*) return 1 ;;
   esac
+}
+
+# A name for the log: a line end in it is no line of ours.
+printable() {
+  printf '%s' "$1" | LC_ALL=C tr '\001-\037\177' '?'
 }
 
 # A text between the quotes of a metric's label or of a curl config file: both escape the same two.
@@ -58,6 +67,23 @@ check_settings() {
   command -v terragrunt >/dev/null || die 'terragrunt is not installed'
   is_number "$attempts" && [ "$attempts" -gt 0 ] || die "PUSH_ATTEMPTS is not a number above 0: $attempts"
   is_number "$retry_delay" || die "PUSH_RETRY_DELAY is not a number of seconds: $retry_delay"
+  case $plan_files in
+    true | false) ;;
+    *) die "DRIFT_PLAN_FILE is neither true nor false: $plan_files" ;;
+  esac
+  case $stacks_dir in
+    /*) ;;
+    *) stacks_dir=./$stacks_dir ;;
+  esac
+  # With these every stack is planned as the same one, or from the same source, or many in one go.
+  for name in TG_WORKING_DIR TERRAGRUNT_WORKING_DIR TG_CONFIG TERRAGRUNT_CONFIG TG_SOURCE TERRAGRUNT_SOURCE TG_ALL TG_GRAPH; do
+    value=
+    eval "value=\${$name:-}"
+    case $name=$value in
+      *= | *_ALL=false | *_GRAPH=false) ;;
+      *) die "$name is set: with it a plan of a stack is not a plan of its own. Unset it" ;;
+    esac
+  done
   case $url${SLACK_WEBHOOK:-}${GITOPS_STATUS_TOKEN:-} in
     *[[:cntrl:]]*) die 'PUSHGATEWAY_URL, SLACK_WEBHOOK or GITOPS_STATUS_TOKEN has a control character' ;;
   esac
@@ -85,15 +111,90 @@ read_back() {
     END { if (!found) print 0 }' "$work/known"
 }
 
-# Plans one stack. Terragrunt's exit codes are 0 clean, 1 error, 2 drift; the metric has 1 drift, 2 error.
-plan() {
-  code=0
-  (cd "$1" && terragrunt plan -detailed-exitcode -input=false </dev/null) || code=$?
-  case $code in
-    0) state=0 ;;
-    2) state=1 ;;
-    *) state=2 ;;
+# What the plan itself says, a word for each: clean, changes, partial, failed, json, unsaved. Colours and the prefix of
+# Terragrunt's log ("12:00:00.000 STDOUT terraform: ") do not matter. Values of resources are indented, so a
+# line of theirs is not taken for one of these.
+words_of_plan() {
+  LC_ALL=C awk '
+    {
+      gsub(/\033\[[0-9;]*m/, "")
+      sub(/[ \r]+$/, "")
+      sub(/^([0-9][0-9:.]+ +)?STDOUT +(\[[^]]*\] +)?(terraform|tofu): /, "")
+      diagnostic = $0
+      sub(/^[^A-Za-z]+/, "", diagnostic)
+      sub(/^(Warning|Error): /, "", diagnostic)
+    }
+    # With -refresh-only or -destroy the words are others: such a plan does not compare with the configuration.
+    $0 == "No changes. Your infrastructure matches the configuration." { seen["clean"] }
+    $0 == "No changes. Infrastructure is up-to-date." || $0 == "No changes." { seen["clean"] }
+    /^Plan: [0-9]+ to / || $0 == "Changes to Outputs:" { seen["changes"] }
+    diagnostic == "Resource targeting is in effect" { seen["partial"] }
+    diagnostic ~ /^Planning failed\. / || /planned the following actions, but then encountered a problem/ { seen["failed"] }
+    /^\{"@level":/ { seen["json"] }
+    diagnostic ~ /^Saving a generated plan is currently not supported/ { seen["unsaved"] }
+    END { for (word in seen) printf " %s", word }
+  ' "$work/output"
+}
+
+says() {
+  case "$words " in
+    *" $1 "*) ;;
+    *) return 1 ;;
   esac
+}
+
+# Says why a plan is no evidence, if it is none: neither clean nor drift may be reported without.
+doubt() {
+  if says failed; then
+    printf 'the plan did not run to its end\n'
+  elif says clean && says changes; then
+    printf 'the output has more than one plan\n'
+  elif says clean && says partial; then
+    printf 'only a part of the stack was planned (-target or -exclude)\n'
+  elif ! says clean && ! says changes; then
+    if says json; then
+      printf 'the plan is JSON, which this script does not read: leave out -json\n'
+    else
+      printf 'the output has no result of a plan (skipped? ended by a hook? an option in TF_CLI_ARGS_plan?)\n'
+    fi
+  elif [ "$plan_files" = true ] && [ ! -f "$work/plan" ]; then
+    printf 'no plan was written to the file that was asked for\n'
+  elif [ "$code" -eq 2 ] && says clean; then
+    printf 'its plan has no changes, so the exit code is not that of the plan (a hook?)\n'
+  fi
+}
+
+# Plans one stack. Terragrunt's exit codes are 0 clean, 1 error, 2 drift; the metric has 1 drift, 2 error.
+# An exit code is not a plan: it must have written a new file, and say its result. Both are of this run only.
+# Last on the line: so a -refresh=false or an -out from elsewhere does not count.
+plan() {
+  set -- "$1" plan -detailed-exitcode -input=false -refresh=true
+  [ "$plan_files" = false ] || set -- "$@" "-out=$work/plan"
+  rm -f "$work/plan"
+  {
+    code=0
+    (cd "$1" && shift && exec terragrunt "$@" </dev/null) || code=$?
+    printf '%s\n' "$code" >"$work/code"
+  } 2>&1 | tee "$work/output"
+  code=$(cat "$work/code")
+  words=$(words_of_plan)
+  state=2 why="terragrunt ended with $code"
+  case $code in
+    0 | 2)
+      why=$(doubt)
+      if [ -n "$why" ]; then
+        why="terragrunt ended with $code, but $why"
+        ! says unsaved || why="$why. This backend cannot save plans: set DRIFT_PLAN_FILE=false"
+      elif says changes; then
+        state=1
+      else
+        state=0
+      fi
+      ;;
+    *) ! says unsaved || why="$why: this backend cannot save plans: set DRIFT_PLAN_FILE=false" ;;
+  esac
+  # Plans have secrets in them.
+  rm -f "$work/plan" "$work/output"
 }
 
 # Adds the stack's samples. An error carries no age, but keeps the time when its open drift began.
@@ -117,21 +218,51 @@ record() {
       ;;
     2)
       errors=$((errors + 1))
-      printf '• %s\n' "$1" >>"$work/errors"
+      case $code in
+        0 | 2) printf '• %s: %s\n' "$1" "$why" >>"$work/errors" ;;
+        *) printf '• %s\n' "$1" >>"$work/errors" ;;
+      esac
       ;;
   esac
   [ "$first_seen" -eq 0 ] || printf 'drift_stack_first_seen{stack="%s"} %s\n' "$label" "$first_seen" >>"$work/metrics"
 }
 
+# Stacks that the pattern stacks/*/terragrunt.hcl does not see. Nobody plans them here, so say which.
+name_the_others() {
+  : >"$work/others"
+  find "$stacks_dir/" -name .terragrunt-cache -prune -o \( -name terragrunt.hcl -o -name terragrunt.hcl.json \
+    -o -name terragrunt.stack.hcl \) -exec sh -c '
+      for path; do printf "%s" "$path" | LC_ALL=C tr "\001-\037\177" "?"; echo; done' sh {} + |
+    sed 's|//*|/|g' | LC_ALL=C sort >"$work/found" || true
+  while IFS= read -r path; do
+    grep -qxF -- "$path" "$work/planned" || printf '%s\n' "$path" >>"$work/others"
+  done <"$work/found"
+  others=$(wc -l <"$work/others")
+  others=$((others))
+  [ "$others" -gt 0 ] || return 0
+  say "NOT CHECKED: $others file(s) that $stacks_dir/*/terragrunt.hcl does not match (nested, generated, JSON), or with a
+    control character in the name; see README.md:"
+  sed 's/^/    NOT CHECKED: /' "$work/others"
+}
+
 check_stacks() {
   for folder in "$stacks_dir"/*/; do
-    [ -f "$folder/terragrunt.hcl" ] || continue
-    name=$(basename "$folder")
+    [ -f "${folder}terragrunt.hcl" ] || continue
+    name=${folder%/}
+    name=${name##*/}
+    # The server takes no such name, and refuses the whole push.
+    [ "$name" = "$(printable "$name")" ] || continue
+    printf '%s\n' "${folder}terragrunt.hcl" | sed 's|//*|/|g' >>"$work/planned"
     say "--- $name: terragrunt plan"
     plan "$folder"
     record "$name"
-    say "--- $name: terragrunt ended with $code"
+    case $state in
+      0) say "--- $name: clean (terragrunt ended with $code)" ;;
+      1) say "--- $name: drifted (terragrunt ended with $code)" ;;
+      *) say "--- $name: ERROR: $why" ;;
+    esac
   done
+  name_the_others
   # A push without stacks would look like a clean night.
   [ $((clean + drifted + errors)) -gt 0 ] || die "no folder in $stacks_dir has a terragrunt.hcl: nothing was checked"
   {
@@ -173,6 +304,8 @@ $(cat "$work/drifted")"
   [ ! -s "$work/errors" ] || text="$text
 Errors:
 $(cat "$work/errors")"
+  [ "$others" -eq 0 ] || text="$text
+Not checked: $others (the log names them)"
   [ "$pushed" = yes ] || text="$text
 The push of these numbers FAILED."
   [ -z "${CI_PIPELINE_URL:-}" ] || text="$text
@@ -186,13 +319,18 @@ $CI_PIPELINE_URL"
 check_settings
 work=${TMPDIR:-/tmp}/terragrunt-drift.$$
 mkdir "$work" || die "cannot make the directory $work"
+# Terragrunt runs in other folders.
+work=$(cd "$work" && pwd)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 now=$(date +%s)
-clean=0 drifted=0 errors=0 pushed=no
+clean=0 drifted=0 errors=0 others=0 pushed=no
 : >"$work/metrics"
+: >"$work/planned"
+# The plan as it is printed, without the prefix of Terragrunt's log.
+export TG_TF_FORWARD_STDOUT=true TERRAGRUNT_FORWARD_TF_STDOUT=true
 write_request known "$url/metrics"
 curl -sS --fail --config "$work/known.request" -o "$work/known" --connect-timeout 10 --max-time 30 ||
   say "Could not read $(shown "$url")/metrics: every drift seen now counts as new in this run's message" >&2
