@@ -57,15 +57,131 @@ check_settings() {
   fi
 }
 
+# Options that leave tasks out: what then says SYNCED may never have compared anything. argparse takes them
+# shortened, too, and -t behind other letters.
+find_partial() {
+  partial=
+  for argument in "$@"; do
+    case $argument in
+      --ta* | --sk* | --star* | --ste* | -t*) partial=$argument ;;
+      -[bCDJKkhv]*)
+        letters=$(printf '%s' "$argument" | sed 's/^-[bCDJKkhv]*//')
+        case $letters in t*) partial=$argument ;; esac
+        ;;
+    esac
+  done
+  [ -z "${ANSIBLE_RUN_TAGS:-}${ANSIBLE_SKIP_TAGS:-}" ] || partial='ANSIBLE_RUN_TAGS or ANSIBLE_SKIP_TAGS'
+  case ${GITOPS_STATUS_PARTIAL:-false} in
+    true | TRUE | True | yes | 1) partial= ;;
+  esac
+}
+
 # The check's own output stays visible while it is being kept; its exit code goes into a file,
-# because the one of a pipe is that of tee.
+# because the one of a pipe is that of tee. What is not its output (warnings, what ssh says) is no evidence.
 run_check() {
   {
-    code=0
-    CONFIG_ROOT=$config_root ansible-playbook "$@" "$playbook" </dev/null || code=$?
-    printf '%s\n' "$code" >"$work/code"
-  } 2>&1 | tee "$work/output"
+    {
+      code=0
+      CONFIG_ROOT=$config_root ansible-playbook "$@" "$playbook" </dev/null 2>&3 || code=$?
+      printf '%s\n' "$code" >"$work/code"
+    } | tee "$work/output"
+  } 3>&2
   check_code=$(cat "$work/code")
+}
+
+# The evidence: "H HOST" for each host that a result or the recap names, "W HOST" for each result of a task on that
+# host, not of a loop, whose message is SYNC_STATUS=SYNCED and nothing else. Texts within results (file names,
+# what commands printed) are no messages, and no line of theirs begins a result.
+find_evidence() {
+  LC_ALL=C awk '
+    # The message of a JSON result: the values of its own key "msg", a text or a list of texts.
+    function read_json(text,   i, c, depth, key, list, previous, start, value) {
+      if (!index(text, "\"SYNC_STATUS=SYNCED\"")) return
+      depth = 0; previous = ""
+      for (i = 1; i <= length(text); i++) {
+        c = substr(text, i, 1)
+        if (c == " ") continue
+        if (c == "\"") {
+          start = i + 1
+          for (i++; i <= length(text) && (c = substr(text, i, 1)) != "\""; i++) if (c == "\\") i++
+          value = substr(text, start, i - start)
+          if (depth == 1 && previous != ":") key = value
+          else if (key == "msg" && (depth == 1 || (depth == 2 && list)) && value == "SYNC_STATUS=SYNCED") print "W " host
+          c = "\""
+        } else if (c == "{" || c == "[") {
+          depth++
+          if (depth == 2) list = c == "["
+        } else if (c == "}" || c == "]") depth--
+        previous = c
+      }
+    }
+    function finish() {
+      if (mode == "json") read_json(held)
+      mode = ""; in_list = 0
+    }
+    {
+      gsub(/\033\[[0-9;]*[A-Za-z]/, "")
+      sub(/ *\r?$/, "")
+    }
+    /^(ok|changed|skipping|failed|fatal|unreachable): \[[^]]+\]/ {
+      finish()
+      good = /^(ok|changed): /
+      rest = substr($0, index($0, "[") + 1)
+      host = substr(rest, 1, index(rest, "]") - 1)
+      rest = substr(rest, index(rest, "]") + 1)
+      sub(/ -> .*/, "", host)
+      print "H " host
+      sub(/^ \[CHECK MODE\]/, "", rest)
+      if (!good || rest !~ /^ =>( \{|$)/) next
+      rest = substr(rest, 5)
+      mode = rest == "" ? "yaml" : "json"; held = rest
+      if (mode == "json" && rest != "{") finish()
+      next
+    }
+    # The callbacks minimal and oneline.
+    /^[^ {}"]+ \| [A-Z]+!?( |$)/ {
+      finish()
+      host = $1
+      print "H " host
+      if ($0 !~ /^[^ ]+ \| (SUCCESS|CHANGED) => \{/) next
+      held = substr($0, index($0, " => {") + 4)
+      mode = "json"
+      if (held != "{") finish()
+      next
+    }
+    /^PLAY RECAP / { finish(); recap = 1; next }
+    recap && /^[^ ]+ +: ok=[0-9]/ { print "H " $1; next }
+    mode == "json" { held = held " " $0; if (/^\}/) finish(); next }
+    mode == "yaml" {
+      if ($0 !~ /^ /) { finish(); next }
+      if (/^    [^ -]/) in_list = $0 == "    msg:"
+      value = $0
+      if (!(sub(/^    msg: /, "", value) || (in_list && sub(/^    (  )?- /, "", value)))) next
+      if (value ~ /^\047.*\047$/ || value ~ /^".*"$/) value = substr(value, 2, length(value) - 2)
+      if (value == "SYNC_STATUS=SYNCED") print "W " host
+    }
+    END { finish() }
+  ' "$work/output" | LC_ALL=C sort -u
+}
+
+# A playbook of the user's own may end a host before anything is printed of it, so its hosts are asked for. In ours
+# every host has results.
+find_hosts() {
+  ! grep -q 'register: drift_on_server$' "$playbook" || return 0
+  CONFIG_ROOT=$config_root ansible-playbook "$@" --list-hosts "$playbook" </dev/null >"$work/hosts" 2>/dev/null || return 1
+  sed -n 's/^      \([^ ].*\)$/H \1/p' "$work/hosts" >>"$work/evidence"
+}
+
+# The hosts of the run of which there is no evidence. A helper play on localhost is no server.
+find_unproven() {
+  LC_ALL=C awk '
+    /^H / { seen[substr($0, 3)] }
+    /^W / { proven[substr($0, 3)]; any = 1 }
+    END {
+      for (host in seen) if (!(host in proven) && !(any && host == "localhost")) print host
+      if (!any) print "any host"
+    }
+  ' "$work/evidence" | LC_ALL=C sort | head -n 5
 }
 
 # Finds the markers in what ansible-playbook printed. One line each: how the text was quoted (double,
@@ -195,26 +311,43 @@ split_markers() {
   '
 }
 
-# SYNCED needs a check that ran to its end (exit code 0, nobody unreachable), at least one marker,
-# and no marker or file that says otherwise. A drift that was seen stays a drift, whatever broke later.
+# Whether a line of the output has this in it.
+said() {
+  sed 's/.\[[0-9;]*m//g' "$work/output" | grep -Eq "$1"
+}
+
+# SYNCED needs a check that ran to its end (exit code 0, nobody unreachable or failed, no task left out), a message
+# SYNC_STATUS=SYNCED of every host, and no marker or file that says otherwise. A drift that was seen stays a drift,
+# whatever broke later.
 judge() {
   others=$(grep -c '^S ' "$work/markers") || true
   synced=$(grep -c '^S SYNCED$' "$work/markers") || true
   drifted=$(grep -c '^S OUT_OF_SYNC$' "$work/markers") || true
   files=$(grep -c '^F ' "$work/markers") || true
+  status=UNKNOWN
   if [ "$drifted" -gt 0 ] || [ "$files" -gt 0 ]; then
     status=OUT_OF_SYNC reason='the check found a drift'
     [ "$files" -gt 0 ] || say 'No DRIFTED_FILES marker names the files: the drift is reported without names'
   elif [ "$others" -eq 0 ]; then
-    status=UNKNOWN reason="the check printed no SYNC_STATUS (ansible-playbook ended with $check_code)"
+    reason="the check printed no SYNC_STATUS (ansible-playbook ended with $check_code)"
   elif [ "$check_code" -ne 0 ]; then
-    status=UNKNOWN reason="the check did not finish (ansible-playbook ended with $check_code)"
-  elif sed 's/.\[[0-9;]*m//g' "$work/output" | grep -q 'unreachable=[1-9]'; then
-    status=UNKNOWN reason='a host was unreachable'
-  elif [ "$synced" -eq "$others" ]; then
-    status=SYNCED reason='every file is as in the repository'
+    reason="the check did not finish (ansible-playbook ended with $check_code)"
+  elif said 'unreachable=[1-9]' || said '^fatal: .*: UNREACHABLE! =>'; then
+    reason='a host was unreachable'
+  elif said ': ok=.* failed=[1-9]'; then
+    reason='a task of the check failed'
+  elif said ': ok=.* (rescued|ignored)=[1-9]'; then
+    reason='a failure of the check was ignored or rescued'
+  elif [ "$synced" -ne "$others" ]; then
+    reason='a SYNC_STATUS is neither SYNCED nor OUT_OF_SYNC'
+  elif ! find_hosts "$@"; then
+    reason='the hosts of the check could not be listed (ansible-playbook --list-hosts)'
+  elif unproven=$(find_unproven | tr '\n' ' ') && [ -n "$unproven" ]; then
+    reason="the check printed no SYNC_STATUS=SYNCED of ${unproven% }"
+  elif [ -n "$partial" ]; then
+    reason="only part of the check ran ($partial); GITOPS_STATUS_PARTIAL=true allows it"
   else
-    status=UNKNOWN reason='a SYNC_STATUS is neither SYNCED nor OUT_OF_SYNC'
+    status=SYNCED reason='every file is as in the repository'
   fi
   [ "$status" = OUT_OF_SYNC ] || files=0
 }
@@ -374,12 +507,18 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 say "[1/4] Drift check of $server ($repo): ansible-playbook $* $playbook"
+# So that the results are printed, and as this script knows them; and a file name that is not UTF-8 reaches the check,
+# which names it.
+export ANSIBLE_STDOUT_CALLBACK=default ANSIBLE_CALLBACK_RESULT_FORMAT=json ANSIBLE_DISPLAY_OK_HOSTS=true \
+  ANSIBLE_DISPLAY_FAILED_STDERR=false ANSIBLE_MODULE_STRICT_UTF8_RESPONSE=false
+find_partial "$@"
 run_check "$@"
 checked_at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 
 say "[2/4] Reading the result (ansible-playbook ended with $check_code)"
 find_markers | unify_escapes | split_markers >"$work/markers"
-judge
+find_evidence >"$work/evidence"
+judge "$@"
 say "    $status: $reason"
 [ "$files" -eq 0 ] || sed -n 's/^F /    drifted: /p' "$work/markers"
 

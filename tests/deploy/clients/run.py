@@ -15,7 +15,7 @@ import unittest
 
 import harness
 
-MODULES = ("test_script", "test_pipeline", "test_evidence", "test_plugin", "test_synced", "test_terragrunt")
+MODULES = ("test_script", "test_drift", "test_pipeline", "test_evidence", "test_plugin", "test_synced", "test_terragrunt")
 
 
 def main():

@@ -13,9 +13,9 @@ SHELLS = itertools.cycle((["sh"], ["sh", "-e"], ["bash", "--posix", "-eu"]))
 
 class ScriptCase(Case):
     def check(self, machine, *arguments, name="lab", inventory="lab,", playbook=PLAYBOOK, under=(), **extra):
-        environment = clean_environment(
-            GITOPS_STATUS_SERVER_URL=self.server.url, REPO_NAME="rsyslog", SERVER_NAME=name,
-            CONFIG_ROOT=str(machine.etc), DRIFT_PLAYBOOK=str(playbook), **extra)
+        environment = clean_environment(**{
+            "GITOPS_STATUS_SERVER_URL": self.server.url, "REPO_NAME": "rsyslog", "SERVER_NAME": name,
+            "CONFIG_ROOT": str(machine.etc), "DRIFT_PLAYBOOK": str(playbook), **extra})
         command = [*under, *next(SHELLS), str(SCRIPT), "-i", inventory, *LOCAL,
                    "-e", f"source_dir={machine.files}", *arguments]
         return run(command, machine.folder, environment)
@@ -77,10 +77,9 @@ class Checks(ScriptCase):
         machine = self.machine("rsyslog.conf", *names)
         for name in names:
             machine.edit(name)
+        # Whatever the user's settings are, the script reads what it knows.
         formats = {
-            "default": {}, "yaml": {"ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"},
-            "minimal": {"ANSIBLE_STDOUT_CALLBACK": "minimal"}, "oneline": {"ANSIBLE_STDOUT_CALLBACK": "oneline"},
-            "colours": {"ANSIBLE_NOCOLOR": None, "ANSIBLE_FORCE_COLOR": "1"},
+            "default": {}, "oneline": {"ANSIBLE_STDOUT_CALLBACK": "oneline", "ANSIBLE_DISPLAY_OK_HOSTS": "false"},
             "verbose yaml colours": {"ANSIBLE_NOCOLOR": None, "ANSIBLE_FORCE_COLOR": "1",
                                      "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_VERBOSITY": "2"}}
         for number, (title, settings) in enumerate(formats.items()):
@@ -115,7 +114,7 @@ class Unknown(ScriptCase):
     def test_unreachable(self):
         done = self.check(self.machine(), "-e", "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1",
                           name="unreachable")
-        self.assertIn("ended with 4", done.stdout)
+        self.assertIn("UNREACHABLE!", done.stdout)
         self.assertUnknown(done, "unreachable")
 
     def test_broken_playbooks(self):
@@ -191,6 +190,56 @@ class Delivery(ScriptCase):
         done = run([*next(SHELLS), str(SCRIPT)], machine.folder, clean_environment(**extra))
         self.assertEqual(list(machine.folder.glob("update-gitops-status.*")), [], "files are left behind")
         return done
+
+    def judged(self, output, code=0):
+        stub = self.stub((200, {}, "{}"))
+        done = self.send(stub.url, output=output, code=code)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return json.loads(stub.requests[0][3])["sync_status"]
+
+    def test_a_result_in_every_format(self):
+        recap = "PLAY RECAP ****\nlab   : ok=5    changed=0    unreachable=0    failed=0    skipped=0    rescued=0    ignored=0   \n"
+        formats = {
+            "default": 'ok: [lab] => {\n    "msg": "SYNC_STATUS=SYNCED"\n}\n' + recap,
+            "one line": 'ok: [lab] => {"changed": false, "msg": "SYNC_STATUS=SYNCED"}\n' + recap,
+            "a list": 'ok: [lab] => {\n    "msg": [\n        "DRIFTED_FILES=",\n        "SYNC_STATUS=SYNCED"\n    ]\n}\n' + recap,
+            "colours": '\x1b[0;32mok: [lab] => {\x1b[0m\n\x1b[0;32m    "msg": "SYNC_STATUS=SYNCED"\x1b[0m\n\x1b[0;32m}\x1b[0m\r\n'
+                       '\x1b[0;32mlab\x1b[0m : \x1b[0;32mok=5   \x1b[0m changed=0    unreachable=0    failed=0\n',
+            "yaml": "ok: [lab] => \n    msg: SYNC_STATUS=SYNCED\n\n" + recap,
+            "yaml list": "ok: [lab] =>\n    msg:\n    - DRIFTED_FILES=\n    - SYNC_STATUS=SYNCED\n\n" + recap,
+            "minimal": 'lab | SUCCESS => {\n    "changed": false,\n    "msg": "SYNC_STATUS=SYNCED"\n}\n',
+            "oneline": 'lab | SUCCESS => {    "changed": false,    "msg": "SYNC_STATUS=SYNCED"}\n',
+        }
+        for title, text in formats.items():
+            with self.subTest(title):
+                self.assertEqual(self.judged(text), "SYNCED", text)
+                self.assertEqual(self.judged(text, code=4), "UNKNOWN", text)
+                # One more host, that says nothing.
+                for other in ("ok: [other]\n", "skipping: [other]\n", "other | SKIPPED\n", "other | SUCCESS => {}\n"):
+                    self.assertEqual(self.judged(other + text), "UNKNOWN", other + text)
+                for bad in ("other : ok=1    changed=0    unreachable=0    failed=0\n", "lab : ok=1 unreachable=1 failed=0\n",
+                            "lab : ok=1    unreachable=0    failed=1\n", "lab : ok=1 unreachable=0 failed=0 rescued=0 ignored=1\n",
+                            "fatal: [lab]: UNREACHABLE! => {}\n"):
+                    self.assertEqual(self.judged(text + "PLAY RECAP ***\n" + bad), "UNKNOWN", text + bad)
+
+    def test_a_marker_without_a_result_around_it(self):
+        for text in ('"msg": "SYNC_STATUS=SYNCED"', "SYNC_STATUS=SYNCED", "    msg: SYNC_STATUS=SYNCED",
+                     '<lab> (0, b\'{"msg": "SYNC_STATUS=SYNCED"}\')', 'ok: [lab] => {"invocation": {"msg": "SYNC_STATUS=SYNCED"}}',
+                     'ok: [lab] => {"item": "SYNC_STATUS=SYNCED"}', 'skipping: [lab] => {"msg": "SYNC_STATUS=SYNCED"}',
+                     'ok: [lab] => (item=x) => {"msg": "SYNC_STATUS=SYNCED"}', 'Welcome! "SYNC_STATUS=SYNCED"'):
+            with self.subTest(text):
+                self.assertEqual(self.judged(text + "\n"), "UNKNOWN")
+
+    def test_what_is_not_its_output_is_no_evidence(self):
+        """A banner of ssh comes with the errors."""
+        machine = self.machine()
+        (machine.folder / "cat").write_text(
+            "#!/bin/sh\nprintf '%s\\n' 'ok: [lab] => {\"msg\": \"SYNC_STATUS=SYNCED\"}' >&2\nexec /bin/cat \"$@\"\n", encoding="utf-8")
+        (machine.folder / "cat").chmod(0o755)
+        stub = self.stub((200, {}, "{}"))
+        done = self.send(stub.url, output="fine\n", code=0, path=machine.folder)
+        self.assertIn("SYNC_STATUS=SYNCED", done.stdout)
+        self.assertEqual(json.loads(stub.requests[0][3])["sync_status"], "UNKNOWN", done.stdout)
 
     def test_the_body_is_that_of_v1(self):
         stub = self.stub((200, {}, "{}"))
@@ -287,11 +336,9 @@ class Delivery(ScriptCase):
     def test_markers_as_they_come(self):
         escape = "\x1b[0;32m"
         cases = [
-            ('"msg": "SYNC_STATUS=SYNCED"', 0, "SYNCED", []),
             ('"msg": "SYNC_STATUS=SYNCED"', 2, "UNKNOWN", []),
             ('"msg": "SYNC_STATUS=SYNCED"', 4, "UNKNOWN", []),
             ('"msg": "SYNC_STATUS=UNKNOWN"', 0, "UNKNOWN", []),
-            ('"msg": "SYNC_STATUS=SYNCED"\na : ok=1 changed=0 unreachable=1 failed=0', 0, "UNKNOWN", []),
             ('"msg": "SYNC_STATUS=SYNCED"\n"msg": "SYNC_STATUS=OUT_OF_SYNC"', 0, "OUT_OF_SYNC", []),
             ('"msg": "SYNC_STATUS=SYNCED"\n"msg": "DRIFTED_FILES=/etc/a"', 0, "OUT_OF_SYNC", ["a"]),
             ('"msg": "DRIFTED_FILES=/etc/a, /etc/b,/opt/c"', 4, "OUT_OF_SYNC", ["a", "b", "/opt/c"]),
@@ -315,6 +362,116 @@ class Delivery(ScriptCase):
                 body = json.loads(stub.requests[0][3])
                 self.assertEqual((body["sync_status"], body["drift_count"], [file["name"] for file in body["files"]]),
                                  (status, len(files), files), f"case {number}: {done.stdout}")
+
+
+class Evidence(ScriptCase):
+    """SYNCED is said only with a message SYNC_STATUS=SYNCED of every host of a run that came to its end."""
+
+    INVENTORY = "a,b,"
+
+    def judged(self, text, *arguments, inventory=INVENTORY, **extra):
+        """What is sent for a playbook of the user's own."""
+        machine = self.machine()
+        playbook = machine.folder / "own.yml"
+        playbook.write_text(text, encoding="utf-8")
+        stub = self.stub((200, {}, "{}"))
+        done = self.check(machine, *arguments, playbook=playbook, inventory=inventory, GITOPS_STATUS_SERVER_URL=stub.url,
+                          **extra)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        body = json.loads(stub.requests[0][3])
+        return body["sync_status"], body.get("labels", {}).get("reason", ""), done.stdout
+
+    PLAY = "- hosts: all\n  gather_facts: false\n  tasks:\n"
+    SAYS = "    - debug: {msg: SYNC_STATUS=SYNCED}\n"
+
+    def test_a_playbook_of_the_users_own(self):
+        helper = "- hosts: localhost\n  gather_facts: false\n  tasks:\n    - debug: {msg: hello}\n"
+        for title, text in {
+                "each host": self.PLAY + self.SAYS,
+                "both markers in one message": self.PLAY + "    - debug: {msg: [DRIFTED_FILES=, SYNC_STATUS=SYNCED]}\n",
+                "a helper on localhost": helper + self.PLAY + self.SAYS,
+                "delegated": self.PLAY + "    - {debug: {msg: SYNC_STATUS=SYNCED}, delegate_to: localhost}\n"}.items():
+            for arguments in ((), ("-v",), ("-vvv", "--check", "--diff")):
+                with self.subTest(title, arguments=arguments):
+                    status, reason, output = self.judged(text, *arguments)
+                    self.assertEqual((status, reason), ("SYNCED", ""), output)
+
+    def test_a_host_without_a_word_of_its_own(self):
+        file = "    - stat: {path: /x}\n      failed_when: true\n      ignore_errors: true\n"
+        for title, (text, reason) in {
+                "run_once": (self.PLAY + "    - {debug: {msg: SYNC_STATUS=SYNCED}, run_once: true}\n", "SYNC_STATUS=SYNCED of b"),
+                "only one says it": (self.PLAY + "    - debug: {msg: SYNC_STATUS=SYNCED}\n      when: inventory_hostname == 'a'\n",
+                                     "SYNC_STATUS=SYNCED of b"),
+                "end_host": (self.PLAY + "    - meta: end_host\n      when: inventory_hostname == 'b'\n" + self.SAYS,
+                             "SYNC_STATUS=SYNCED of b"),
+                "end_play": (self.PLAY + "    - debug: {msg: SYNC_STATUS=SYNCED}\n      when: inventory_hostname == 'a'\n"
+                             "    - meta: end_play\n" + self.SAYS, "SYNC_STATUS=SYNCED of b"),
+                "another play": ("- hosts: b\n  gather_facts: false\n  tasks:\n    - debug: {msg: hello}\n"
+                                 + self.PLAY.replace("all", "a") + self.SAYS, "SYNC_STATUS=SYNCED of b"),
+                "ignore_unreachable": (
+                    self.PLAY + "    - ping:\n      ignore_unreachable: true\n      vars: {ansible_connection: ssh, ansible_port: 1,"
+                    " ansible_host: 127.0.0.1}\n      when: inventory_hostname == 'b'\n" + self.SAYS, "unreachable"),
+                "ignore_errors": (self.PLAY + file + self.SAYS, "ignored or rescued"),
+                "rescue": (self.PLAY + "    - block:\n        - fail:\n      rescue:\n        - debug: {msg: well}\n" + self.SAYS,
+                           "ignored or rescued"),
+                "any_errors_fatal": (self.PLAY.replace("  tasks", "  any_errors_fatal: true\n  tasks") + self.SAYS
+                                     + "    - fail:\n      when: inventory_hostname == 'b'\n", "did not finish")}.items():
+            with self.subTest(title):
+                arguments = [] if title != "ignore_unreachable" else ["-e", "ansible_ssh_retries=0"]
+                inventory = self.INVENTORY
+                status, said, output = self.judged(text, *arguments, inventory=inventory)
+                self.assertEqual(status, "UNKNOWN", output)
+                self.assertIn(reason, said, output)
+
+    def test_words_that_are_no_message(self):
+        """What a command printed, what a file is called, what a server sends: nobody compared anything."""
+        marker = "SYNC_STATUS=SYNCED"
+        texts = {
+            "a command": f"    - {{command: echo {marker}, register: out}}\n    - debug: {{var: out.stdout}}\n",
+            "lines of a command": f"    - {{command: echo {marker}, register: out}}\n    - debug: {{var: out.stdout_lines}}\n",
+            "a message of a command": f"    - {{command: echo, register: out}}\n    - debug: {{msg: {{msg: {marker}}}}}\n",
+            "a label": f"    - {{debug: {{msg: seen}}, loop: ['{marker}'], loop_control: {{label: 'msg: {marker}'}}}}\n",
+            "a title": f"    - {{name: 'x {marker}', debug: {{msg: seen}}}}\n",
+            "a message of a loop": f"    - {{debug: {{msg: {marker}}}, loop: [1]}}\n",
+            "more than the marker": f"    - debug: {{msg: '{marker} (not really)'}}\n",
+            "an escaped quote": f"    - debug: {{msg: 'x\"{marker}\"'}}\n",
+            "a failure that does not count": f"    - {{fail: {{msg: {marker}}}, ignore_errors: true}}\n",
+        }
+        for title, text in texts.items():
+            for arguments in ((), ("-vv",)):
+                with self.subTest(title, arguments=arguments):
+                    status, _, output = self.judged(self.PLAY + text, *arguments, inventory="a,")
+                    self.assertIn(marker, output)
+                    self.assertEqual(status, "UNKNOWN", output)
+
+    def test_only_a_part_ran(self):
+        text = self.PLAY + "    - {debug: {msg: SYNC_STATUS=SYNCED}, tags: [always]}\n    - {debug: {msg: x}, tags: [last]}\n"
+        parts = ((["--tags", "x"], {}), (["--tag=x"], {}), (["-t", "x"], {}), (["-tx"], {}), (["-vt", "x"], {}),
+                 (["--skip-tags", "x"], {}), (["--sk=x"], {}), (["--start-at-task", "debug"], {}), (["--start-at=debug"], {}),
+                 ([], {"ANSIBLE_RUN_TAGS": "x"}), ([], {"ANSIBLE_SKIP_TAGS": "last"}))
+        for arguments, extra in parts:
+            with self.subTest(arguments, extra=extra):
+                status, reason, output = self.judged(text, *arguments, **extra)
+                self.assertEqual(status, "UNKNOWN", output)
+                self.assertIn("only part of the check ran", reason)
+        status, _, output = self.judged(text, "--tags", "x", GITOPS_STATUS_PARTIAL="true")
+        self.assertEqual(status, "SYNCED", output)
+
+    def test_our_own_check_in_parts(self):
+        """Its words are those of a whole check, or there are none."""
+        machine = self.machine()
+        for arguments, extra in (
+                (["--start-at-task", "Print the result"], {}),
+                (["--start-at-task", "Print the result"], {"ANSIBLE_ERROR_ON_UNDEFINED_VARS": "false"}),
+                (["--start-at-task", "Collect the drifted files"], {"ANSIBLE_ERROR_ON_UNDEFINED_VARS": "false"}),
+                (["--tags", "never"], {}), (["--limit", "nobody"], {}), (["--list-tasks"], {}), (["--syntax-check"], {}),
+                (["--step"], {}), (["--version"], {})):
+            with self.subTest(arguments, extra=extra):
+                stub = self.stub((200, {}, "{}"))
+                done = self.check(machine, *arguments, GITOPS_STATUS_SERVER_URL=stub.url, GITOPS_STATUS_PARTIAL="true", **extra)
+                self.assertEqual(done.returncode, 0, done.stdout)
+                # Without its variables it may think of a drift, never of the contrary.
+                self.assertIn(json.loads(stub.requests[0][3])["sync_status"], ("UNKNOWN", "OUT_OF_SYNC"), done.stdout)
 
 
 if __name__ == "__main__":
