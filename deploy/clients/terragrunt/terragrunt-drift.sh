@@ -330,7 +330,7 @@ clean=0 drifted=0 errors=0 others=0 pushed=no
 : >"$work/metrics"
 : >"$work/planned"
 # The plan as it is printed, without the prefix of Terragrunt's log.
-export TG_TF_FORWARD_STDOUT=true TERRAGRUNT_FORWARD_TF_STDOUT=true
+export TG_TF_FORWARD_STDOUT=true
 write_request known "$url/metrics"
 curl -sS --fail --config "$work/known.request" -o "$work/known" --connect-timeout 10 --max-time 30 ||
   say "Could not read $(shown "$url")/metrics: every drift seen now counts as new in this run's message" >&2
