@@ -184,7 +184,7 @@ impl Reading {
         let mut params = params(pairs);
         let hosts = hosts_filter(&params);
         let query = HistoryQuery::of(&mut params, &hosts, NOW, &self.board);
-        assert!(params.errors.is_empty());
+        assert!(params.first_error().is_none());
         query
     }
 }
@@ -231,7 +231,7 @@ fn review(work: &Work) {
             let mut query = PastQuery::of(&mut params, &["group_by"], NOW);
             let group_by = group_by(&mut params);
             let period = understand_period(&mut params, Some("2026-Q1"), &mut query.question);
-            assert!(params.errors.is_empty());
+            assert!(params.first_error().is_none());
             let data = ReviewData::gather(&reading.readers, period, query.question, &query.hosts);
             let data = data.await.unwrap();
             assert_eq!(data.hosts.len(), HOSTS);

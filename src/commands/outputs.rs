@@ -3,11 +3,12 @@
 
 use super::Failure;
 use super::inputs::what_it_is;
+use super::say::for_terminal;
 use crate::domain::shown::ShowPath as _;
 use crate::store::{Location, PRIVATE, RESTORING, beside, folder_of, followed, sync_folder};
 use rustix::fs::OFlags;
 use std::fs::{File, Metadata};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,8 @@ fn is_descriptor(path: &Path) -> bool {
 /// Something that is being written.
 pub struct Output {
     file: BufWriter<File>,
+    /// Whether somebody looks at it: what senders wrote is escaped then.
+    terminal: bool,
     /// What errors name.
     name: String,
     /// The name it has until it is complete, and the one it has then.
@@ -133,12 +136,17 @@ impl Output {
             }
         };
         let name = names.as_ref().map_or(name, |(part, _)| part).shown();
-        Ok(Self { file: BufWriter::new(file), name, names })
+        Ok(Self { terminal: file.is_terminal(), file: BufWriter::new(file), name, names })
     }
 
     /// Writes more of it.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.file.write_all(bytes).map_err(|error| format!("{}: {error}", self.name).into())
+        let written = if self.terminal {
+            self.file.write_all(for_terminal(bytes).as_bytes())
+        } else {
+            self.file.write_all(bytes)
+        };
+        written.map_err(|error| format!("{}: {error}", self.name).into())
     }
 
     /// Writes a line of JSON.
@@ -150,7 +158,7 @@ impl Output {
 
     /// Gives it its name.
     pub fn complete(self) -> Result<(), Failure> {
-        let Self { file, name, names } = self;
+        let Self { file, name, names, .. } = self;
         let completed = || -> std::io::Result<()> {
             let file = file.into_inner()?;
             let Some((part, path)) = names else { return Ok(()) };

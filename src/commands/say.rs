@@ -53,7 +53,8 @@ impl Data {
     }
 }
 
-fn for_terminal(lines: &[u8]) -> String {
+/// Whole lines of data as a terminal gets them.
+pub fn for_terminal(lines: &[u8]) -> String {
     shown_lines(&String::from_utf8_lossy(lines).replace("\r\n", "\n")).into_owned()
 }
 

@@ -1,5 +1,5 @@
 //! `verify`: whether the history is what was recorded, and whether what is written down besides it is
-//! what it says. `rebuild` writes the latter anew.
+//! what it says. `rebuild` builds the latter again.
 
 mod database;
 mod export;
@@ -30,7 +30,7 @@ pub async fn run(args: VerifyArgs) -> Result<(), Failure> {
     report.finish()
 }
 
-/// Writes current state, segments and episodes anew from the history.
+/// Rebuilds current state, segments and episodes from the history.
 pub async fn run_rebuild(args: DatabaseArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database_url)?;
     check_names(&location)?;
@@ -45,7 +45,7 @@ pub async fn run_rebuild(args: DatabaseArgs) -> Result<(), Failure> {
     for what in put_back {
         let _ = writeln!(text, "{what}: put right");
     }
-    let _ = writeln!(text, "the projections of {hosts} hosts are written anew");
+    let _ = writeln!(text, "the projections of {hosts} hosts are rebuilt");
     say::text(&text)
 }
 

@@ -137,7 +137,8 @@ async fn check_and_migrate(location: &Location) -> Result<(), OpenError> {
     migrated.map_err(|cause| OpenError::Migration { path: path.clone(), cause })
 }
 
-/// Refuses a database with triggers that are not ours: they would write, or refuse, whenever we write.
+/// Refuses a database with triggers that are not ours: they would write, or refuse, on every connection on which
+/// triggers fire (all but the recorder's own, see `open_direct`), and say nothing of it.
 pub async fn refuse_strange_triggers(location: &Location) -> Result<(), OpenError> {
     let path = &location.path;
     let guards = guards::check_guards(location).await;

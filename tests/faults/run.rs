@@ -74,7 +74,7 @@ impl Run {
         Shim::new(&self.shim, folder, recording)
     }
 
-    /// Begins anew with a seed.
+    /// Begins again, with a seed.
     pub fn begin(&self, seed: u64) {
         *self.chance() = Chance(seed);
     }

@@ -71,6 +71,9 @@ find_partial() {
     esac
   done
   [ -z "${ANSIBLE_RUN_TAGS:-}${ANSIBLE_SKIP_TAGS:-}" ] || partial='ANSIBLE_RUN_TAGS or ANSIBLE_SKIP_TAGS'
+  # So does a section [tags] of ansible.cfg.
+  [ -n "$partial" ] || ! ansible-config dump --only-changed </dev/null 2>/dev/null | grep -qE '^TAGS_(RUN|SKIP)\(' ||
+    partial='[tags] in ansible.cfg'
   case ${GITOPS_STATUS_PARTIAL:-false} in
     true | TRUE | True | yes | 1) partial= ;;
   esac

@@ -36,13 +36,17 @@ class Verdict(unittest.TestCase):
             ({"plays": 2}, {}, ("unknown", "the play ended early")),
             ({"plays": 0, "finished": 0}, {}, ("unknown", "the play ended early")),
             ({"compared": 0}, {}, ("unknown", "no task compared anything")),
-            ({"compared": 0, "passed_over": 1}, {}, ("unknown", "only part ran")),
-            ({"passed_over": 1}, {}, ("synced", None)),
+            ({"compared": 0, "skipped_comparisons": 1}, {}, ("unknown", "only part ran")),
+            ({"skipped_comparisons": 1}, {}, ("synced", None)),
             ({"ignored_task": "T"}, {}, ("unknown", "a failure was ignored: T")),
             ({"rescued_task": "T"}, {}, ("unknown", "a failure was ignored: T")),
             ({"rescued_task": "T"}, {"accept_ignored_errors": True}, ("synced", None)),
             ({"ignored_task": "T", "compared": 0}, {"accept_ignored_errors": True},
              ("unknown", "no task compared anything")),
+            ({"hidden_task": "T"}, {}, ("unknown", "a failure may be hidden: T")),
+            ({"hidden_task": "T"}, {"accept_ignored_errors": True}, ("synced", None)),
+            ({"cut_short": True}, {}, ("unknown", "another host's failure took tasks away")),
+            ({"cut_short": True}, {"accept_ignored_errors": True}, ("unknown", "another host's failure took tasks away")),
             ({"unfinished_task": "T"}, {}, ("unknown", "a task was not waited for: T")),
             ({"broken": "E"}, {}, ("unknown", "the plugin failed: E")),
             ({}, {"broken": "E"}, ("unknown", "the plugin failed: E")),
@@ -50,28 +54,66 @@ class Verdict(unittest.TestCase):
             ({}, {"partial": True}, ("unknown", "only part ran")),
         ):
             with self.subTest(given=given, run=run):
-                self.assertEqual(plugin.verdict(seen(**given), plugin.Run(**run)), expected)
+                self.assertEqual(plugin.verdict(seen(**given), plugin.Invocation(**run)), expected)
 
     def test_a_drift_that_was_seen_stays_one(self):
         for given, run in (({"finished": 0}, {}), ({"broken": "E"}, {}), ({"ignored_task": "T"}, {}),
                            ({}, {"partial": True}), ({}, {"playbooks_missing": True}), ({}, {"broken": "E"})):
             with self.subTest(given=given, run=run):
-                status = plugin.verdict(seen(files={"/etc/a": None}, **given), plugin.Run(**run))
+                status = plugin.verdict(seen(files={"/etc/a": None}, **given), plugin.Invocation(**run))
                 self.assertEqual(status, ("out_of_sync", None))
 
     def test_no_two_doubts_make_a_certainty(self):
         doubts = [{"failed_task": "T"}, {"unreachable": True}, {"finished": 0}, {"compared": 0}, {"ignored_task": "T"},
-                  {"rescued_task": "T"}, {"unfinished_task": "T"}, {"broken": "E"}, {"passed_over": 1, "compared": 0}]
+                  {"rescued_task": "T"}, {"hidden_task": "T"}, {"cut_short": True}, {"unfinished_task": "T"}, {"broken": "E"}, {"skipped_comparisons": 1, "compared": 0}]
         runs = [{}, {"broken": "E"}, {"playbooks_missing": True}, {"partial": True}]
         for one in doubts:
             for other in doubts:
                 for run in runs:
-                    status, reason = plugin.verdict(seen(**{**one, **other}), plugin.Run(**run))
+                    status, reason = plugin.verdict(seen(**{**one, **other}), plugin.Invocation(**run))
                     self.assertIn(status, ("unknown", "failed"), (one, other, run))
                     self.assertTrue(reason)
 
 
+class TheEnd(unittest.TestCase):
+    def test_who_came_to_the_end_of_a_play(self):
+        well = {"states": 1, "complete": True, "at_the_end": True}
+        for more, ended, cut in (
+            ({}, True, False),
+            ({"states": 0}, False, False), ({"states": 2}, False, False),
+            ({"complete": False}, False, False), ({"failed": True}, False, False),
+            ({"failed": True, "lost_tasks": True}, False, False),
+            ({"lost_tasks": True}, True, True),
+            ({"lost_tasks": True, "own_failure": True}, True, False),
+            # end_host; and somebody's end_play or end_batch, before the host's own end or behind it
+            ({"at_the_end": False}, True, False),
+            ({"at_the_end": False, "ended_for_all": True}, False, False),
+            ({"ended_for_all": True}, True, False),
+        ):
+            with self.subTest(more=more):
+                progress = plugin.Progress(**{**well, **more})
+                self.assertEqual((plugin.came_to_the_end(progress), plugin.was_cut_short(progress)), (ended, cut))
+        self.assertFalse(plugin.came_to_the_end(plugin.Progress()))
+
+
 class Evidence(unittest.TestCase):
+    def test_what_a_result_is_worth(self):
+        failure = {"failed_when_result": False, "msg": "cannot read"}
+        for module, result, more, expected in (
+            ("copy", {}, {}, "evidence"), ("stat", {}, {}, "nothing"), ("my.own.thing", {}, {}, "unknown"),
+            ("copy", {}, {"changed_when": True}, "nothing"), ("copy", {}, {"elsewhere": True}, "nothing"),
+            ("copy", {"failed_when_result": False}, {"failed_when": True}, "evidence"),
+            ("copy", failure, {"failed_when": True}, "hidden"), ("my.own.thing", failure, {"failed_when": True}, "hidden"),
+            ("uri", failure, {"failed_when": True}, "nothing"), ("copy", {"msg": "OK"}, {}, "evidence"),
+            ("copy", {"censored": "x"}, {"failed_when": True}, "hidden"), ("copy", {"censored": "x"}, {}, "evidence"),
+            ("my.own.thing", {"diff": {"before": "a", "after": "a"}}, {}, "evidence"),
+            ("my.own.thing", {"diff": {"before": "a", "after": "a"}}, {"failed_when": True}, "nothing"),
+            ("my.own.thing", {}, {"more": ["my.own.*"]}, "evidence"),
+            ("systemd", {"warnings": ["can lead to false positives"]}, {}, "hidden"), ("systemd", {}, {}, "nothing"),
+        ):
+            with self.subTest(module=module, result=result, more=more):
+                self.assertEqual(plugin.judged(module, {}, result, **more), expected)
+
     def test_modules(self):
         for module, arguments, expected in (
             ("ansible.builtin.copy", {}, True), ("copy", {}, True), ("ansible.legacy.template", {}, True),
@@ -88,6 +130,13 @@ class Evidence(unittest.TestCase):
             ("dnf", {"list": "installed"}, False), ("dnf", {"name": ["x"]}, True), ("dnf5", {"name": []}, False),
             ("debconf", {"name": "tzdata", "value": None}, False), ("debconf", {"value": "x"}, True),
             ("git", {"update": False}, False), ("git", {"update": True}, True), ("git", {"update": "no"}, False),
+            ("package", {"name": []}, False), ("package", {"name": "x"}, True), ("package", {}, False),
+            ("pip", {"name": []}, False), ("pip", {"name": None}, False), ("pip", {"requirements": "r.txt"}, True),
+            ("user", {"name": ""}, False), ("subversion", {"checkout": False}, False), ("subversion", {"repo": "r"}, True),
+            ("community.general.zypper", {"name": [], "state": "present"}, False),
+            ("community.general.pacman", {"update_cache": True, "state": "present"}, False),
+            ("community.general.pacman", {"name": "x", "update_cache": True, "state": "present"}, True),
+            ("community.general.ufw", {"state": "enabled"}, True),
             ("git", {"update": "{{ item.u }}"}, False), ("systemd", {"state": "{{ item | default(omit) }}"}, False),
             ("dnf", {"name": "x", "list": "{{ item }}"}, False), ("my.own.thing", {"state": "{% if x %}a{% endif %}"}, False),
             ("community.general.proxmox_kvm", {"state": "current"}, False),
@@ -119,7 +168,7 @@ class Evidence(unittest.TestCase):
             with self.subTest(more=more):
                 self.assertEqual(plugin.compares("my.own.thing", {}, None, more), expected)
 
-    def test_failures_that_were_talked_away(self):
+    def test_failures_that_were_may_hide_a_failure(self):
         for result, censored, expected in (
             ({"failed_when_result": False, "msg": "Destination /x does not exist !", "rc": 257}, False, True),
             ({"failed_when_result": False, "failed_when_suppressed_exception": "x"}, False, True),
@@ -130,12 +179,12 @@ class Evidence(unittest.TestCase):
             ({"censored": "hidden", "changed": False}, True, True),
         ):
             with self.subTest(result=result):
-                self.assertEqual(plugin.talked_away(result, censored), expected)
+                self.assertEqual(plugin.may_hide_a_failure(result, censored), expected)
 
     def test_a_module_that_says_it_could_not_look(self):
-        self.assertTrue(plugin.doubts_itself({"warnings": ["systemd is offline. This can lead to false positives"]}))
+        self.assertTrue(plugin.could_not_look({"warnings": ["systemd is offline. This can lead to false positives"]}))
         for result in ({}, {"warnings": None}, {"warnings": ["deprecated"]}):
-            self.assertFalse(plugin.doubts_itself(result))
+            self.assertFalse(plugin.could_not_look(result))
 
     def test_kinds(self):
         for diff, expected in (

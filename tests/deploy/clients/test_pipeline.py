@@ -43,6 +43,15 @@ class Deployments(PipelineCase):
             self.assertEqual(done.returncode, 0, done.stdout)
             self.assertNotIn("taken as missing", done.stdout)
 
+    def test_a_deployment_of_chosen_tasks_is_not_in_sync(self):
+        for native in NATIVE.values():
+            for arguments, extra, status in (((), {}, "synced"), (("--skip-tags", "x"), {}, "unknown"),
+                                             ((), {"ANSIBLE_SKIP_TAGS": "x"}, "unknown"),
+                                             (("--skip-tags", "x", "-e", "gitops_status=synced"), {}, "synced")):
+                done = self.play("-e", "gitops_server_group=chosen", *arguments, inventory="h,", **native, **extra)
+                self.assertEqual(done.returncode, 0, done.stdout)
+                self.assertEqual(self.server.row("chosen", "h")["status"], status, done.stdout)
+
     def test_a_group_must_be_named(self):
         stub = self.stub((200, {}, "{}"))
         for native in NATIVE.values():

@@ -3,7 +3,9 @@
 import itertools
 import json
 import os
+import pathlib
 import shutil
+import tempfile
 import unittest
 
 from harness import LOCAL, PLAYBOOK, PROBLEM_400, PROBLEM_503, SCRIPT, Case, clean_environment, run
@@ -454,6 +456,12 @@ class Evidence(ScriptCase):
                 status, reason, output = self.judged(text, *arguments, **extra)
                 self.assertEqual(status, "UNKNOWN", output)
                 self.assertIn("only part of the check ran", reason)
+        with tempfile.TemporaryDirectory() as folder:
+            settings = pathlib.Path(folder) / "ansible.cfg"
+            settings.write_text("[tags]\nrun = always\n", encoding="utf-8")
+            status, reason, output = self.judged(text, ANSIBLE_CONFIG=str(settings))
+            self.assertEqual(status, "UNKNOWN", output)
+            self.assertIn("only part of the check ran", reason)
         status, _, output = self.judged(text, "--tags", "x", GITOPS_STATUS_PARTIAL="true")
         self.assertEqual(status, "SYNCED", output)
 

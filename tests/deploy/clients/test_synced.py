@@ -92,9 +92,13 @@ class TheEnd(SyncedCase):
                 - {name: Rescue, debug: }
             - {name: Same again, SAME}
         """
-        seen, done = self.check(tasks)
-        self.assertEqual({status for status, _ in seen.values()}, {"unknown"}, done.stdout)
-        self.assertEqual(len(seen), 3)
+        for extra in ({}, {"GITOPS_STATUS_ACCEPT_IGNORED_ERRORS": "true"}):
+            seen, done = self.check(tasks, **extra)
+            h1 = seen.pop("h1")
+            self.assertEqual(h1[0], "synced" if extra else "unknown", done.stdout)
+            # Since 2.17 they are not even rescued.
+            self.assertLessEqual(set(seen.values()), {("unknown", "another host's failure took tasks away"), EARLY})
+            self.assertEqual(len(seen), 2)
 
     def test_a_free_strategy(self):
         seen, done = self.check("""
@@ -221,6 +225,19 @@ class TheEnd(SyncedCase):
         """)
         self.assertWords(seen, done, h1=NOTHING, h2="synced", h3="synced")
 
+    def test_ended_by_somebody_else(self):
+        """end_play and end_batch look at one host and end the play of all."""
+        for meta in ("end_play", "end_batch"):
+            seen, done = self.check(f"""
+                - {{name: Same, SAME}}
+                - {{name: Enough, meta: {meta}, when: inventory_hostname == "h1"}}
+                - {{name: Other, OTHER}}
+            """)
+            self.assertWords(seen, done, h1=EARLY, h2=EARLY, h3=EARLY)
+        # One that nobody asked for ends nothing.
+        seen, done = self.check("- {name: Same, SAME}\n- {name: Enough, meta: end_play, when: false}\n- {name: Same, SAME}")
+        self.assertWords(seen, done, h1="synced", h2="synced", h3="synced")
+
     def test_unreachable_but_ignored(self):
         seen, done = self.check("""
             - {name: Gone, ping: , ignore_unreachable: true}
@@ -262,6 +279,10 @@ class Comparisons(SyncedCase):
                       "- service_facts:\n- command: {cmd: ls, creates: /}\n- uri: {url: 'http://127.0.0.1:1/'}\n  failed_when: false"):
             seen, done = self.check(tasks, hosts=("h1",))
             self.assertWords(seen, done, h1=NOTHING)
+
+    def test_a_list_of_nothing(self):
+        seen, done = self.check("- pip: {name: []}\n- package: {name: []}", hosts=("h1",))
+        self.assertWords(seen, done, h1=NOTHING)
 
     def test_modules_that_nobody_knows(self):
         files = [("library/odd.py", ODD_MODULE), ("library/odd_info.py", ODD_MODULE)]
@@ -311,19 +332,19 @@ class Comparisons(SyncedCase):
         line = "lineinfile: {path: ETC/absent, line: x}"
         for talk in ("false", "'\"permission\" in result.msg'"):
             seen, done = self.check(f"- {{name: Line, {line}, register: result, failed_when: {talk}}}", hosts=("h1",))
-            self.assertWords(seen, done, h1=("unknown", "a failure was ignored: Line"))
+            self.assertWords(seen, done, h1=("unknown", "a failure may be hidden: Line"))
         seen, done = self.check(f"- {{name: Same, SAME}}\n- {{name: Line, {line}, failed_when: false, no_log: true}}",
                                 hosts=("h1",))
-        self.assertWords(seen, done, h1=("unknown", "a failure was ignored: Line"))
+        self.assertWords(seen, done, h1=("unknown", "a failure may be hidden: Line"))
         seen, done = self.check(
             "- {name: Line, lineinfile: {path: 'ETC/{{ item }}', line: x}, failed_when: false, loop: [absent, gone]}",
             hosts=("h1",))
-        self.assertWords(seen, done, h1=("unknown", "a failure was ignored: Line"))
+        self.assertWords(seen, done, h1=("unknown", "a failure may be hidden: Line"))
         # So is one of a module that nobody knows; one that only reads may fail.
         odd = "odd: {result: {changed: false, failed: true, msg: cannot read}}"
         files = [("library/odd.py", ODD_MODULE)]
         seen, done = self.check(f"- {{name: Same, SAME}}\n- {{name: Odd, {odd}, failed_when: false}}", hosts=("h1",), files=files)
-        self.assertWords(seen, done, h1=("unknown", "a failure was ignored: Odd"))
+        self.assertWords(seen, done, h1=("unknown", "a failure may be hidden: Odd"))
         seen, done = self.check("- {name: Same, SAME}\n- {name: Ask, uri: {url: 'http://127.0.0.1:1/'}, failed_when: false}",
                                 hosts=("h1",))
         self.assertWords(seen, done, h1="synced")
@@ -341,6 +362,9 @@ class Comparisons(SyncedCase):
         self.assertWords(seen, done, h1=NOTHING, h2=NOTHING)
         seen, done = self.check(tasks, hosts=("h1", "h2"), GITOPS_STATUS_ACCEPT_DELEGATED="true")
         self.assertWords(seen, done, h1="synced", h2=NOTHING)
+        seen, done = self.check("- {name: Same, SAME, connection: local}", hosts=("h1",),
+                                variables={"h1": UNREACHABLE.replace("ssh", "local")})
+        self.assertWords(seen, done, h1=NOTHING)
         seen, done = self.check("- {name: Same, SAME, delegate_to: '{{ inventory_hostname }}'}", hosts=("h1",))
         self.assertWords(seen, done, h1="synced")
 
@@ -413,6 +437,25 @@ class Drifts(SyncedCase):
         self.assertEqual(seen["h2"][0], "synced")
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertIn("an error of the plugin itself at h1", done.stdout)
+
+
+    def test_an_error_with_one_hosts_report_costs_no_other_its_own(self):
+        machine = self.machine()
+        source = (self.plugin_folder / "gitops_status.py").read_text(encoding="utf-8")
+        for place, expected in (("        status, reason = verdict(seen, self._invocation)\n", ("unknown", "the plugin failed")),
+                                ("                progress = self._progress(name, batches)\n", None)):
+            self.assertIn(place, source)
+            indent = place[:len(place) - len(place.lstrip())]
+            name = "host.get_name()" if expected else "name"
+            folder = machine.folder / f"broken{len(indent)}"
+            folder.mkdir()
+            (folder / "gitops_status.py").write_text(source.replace(
+                place, f"{indent}if {name} == 'h1': raise ValueError('boom')\n{place}"), encoding="utf-8")
+            seen, done = self.check("- {name: Same, SAME}", hosts=("h1", "h2"), machine=machine,
+                                    ANSIBLE_CALLBACK_PLUGINS=str(folder))
+            self.assertWords(seen, done, h2="synced", h1=expected or "unknown")
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn("boom", done.stdout)
 
 
 class Hosts(SyncedCase):

@@ -104,12 +104,16 @@ from urllib.error import HTTPError
 
 from ansible import constants as C
 from ansible import context
-from ansible.executor.play_iterator import IteratingStates, PlayIterator
 from ansible.module_utils.urls import open_url
 from ansible.playbook import Playbook
 from ansible.playbook.handler import Handler
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
+
+try:
+    from ansible.executor.play_iterator import IteratingStates, PlayIterator
+except ImportError:  # not as it was known here: nobody can be seen to come to the end of a play
+    IteratingStates = PlayIterator = None
 
 ATTEMPTS = 3
 MAX_REPORTS = 1000
@@ -138,7 +142,8 @@ COMPARING_MODULES = {
     "debconf": ("value", "answer"),
     "dnf": ("name", "pkg", "autoremove"), "dnf5": ("name", "pkg", "autoremove"), "yum": ("name", "pkg", "autoremove"),
     "dpkg_selections": (), "file": (), "get_url": (), "git": (), "group": (), "hostname": (), "iptables": (),
-    "known_hosts": (), "lineinfile": (), "package": (), "pip": (), "replace": (), "rpm_key": (),
+    "known_hosts": (), "lineinfile": (), "package": ("name", "package", "pkg"), "pip": ("name", "requirements"),
+    "replace": (), "rpm_key": (),
     "service": ("state", "enabled"), "subversion": (),
     "systemd": ("state", "enabled", "masked"), "systemd_service": ("state", "enabled", "masked"),
     "sysvinit": ("state", "enabled"),
@@ -161,6 +166,10 @@ COMPARING_MODULES = {
 READING_NAMES = re.compile(
     r"(^|_)(facts?|info|ping|stat|find|query|lookup|wait|wait_for|exec|logs?|command|shell|script|raw|expect|uri|slurp|"
     r"fetch|getent|tempfile|test|validate|list|search|status|get|reboot|login|backup|dump|export)$|wait_for")
+# Arguments that name what shall be there: written and empty, there is nothing to compare.
+SUBJECTS = ("name", "names", "pkg", "package", "packages", "requirements")
+# Arguments that only prepare a comparison.
+PREPARING = {"state", "update_cache", "refresh", "cache_valid_time", "force"}
 # Of modules that the plugin does not know: values of "state" that ask instead of demand.
 READING_STATES = {"all", "keys", "current", "searched", "gathered", "rendered", "parsed", "info", "facts", "list", "query", "get", "read", "search", "show",
                   "status", "stat", "dump", "export", "exported", "fetch", "fetched", "validate", "validated", "test"}
@@ -186,16 +195,19 @@ def compares(module, arguments, diff, more=()):
     name = short_name(module)
     if listed(module, more):
         return True
+    if any(key in arguments and not demanded(key, arguments[key]) for key in SUBJECTS):
+        return False
     if name in COMPARING_MODULES:
         wanted = COMPARING_MODULES[name]
-        # With these two, dnf lists packages and git looks at nothing but the clone.
-        if arguments.get("list") or is_no(arguments.get("update")) or is_template(arguments.get("update")):
+        # With these, dnf lists packages, and git and subversion do not look at the files.
+        if arguments.get("list") or any(
+                is_no(arguments.get(key)) or is_template(arguments.get(key)) for key in ("update", "checkout")):
             return False
         return not wanted or any(demanded(key, arguments.get(key)) for key in wanted)
     if not may_compare(module):
         return False
     state = arguments.get("state")
-    if demanded("state", state):
+    if demanded("state", state) and not ("update_cache" in arguments and set(arguments) <= PREPARING):
         return str(state).lower() not in READING_STATES
     sides = [part for part in parts_of_diff(diff) if "before" in part and "after" in part]
     return any(part["before"] or part["after"] for part in sides)
@@ -223,8 +235,8 @@ def demanded(key, value):
     return value is not None and value not in ("", [], {})
 
 
-def talked_away(result, censored):
-    """Whether a result under failed_when may be a failure all the same: it then has the words of one."""
+def may_hide_a_failure(result, censored):
+    """Whether a result under failed_when may be a failure all the same: it then has a message, or a code."""
     if "failed_when_suppressed_exception" in result:
         return True
     if "failed_when_result" not in result and not censored:
@@ -233,7 +245,7 @@ def talked_away(result, censored):
                 or result.get("module_stderr") or result.get("reason"))
 
 
-def doubts_itself(result):
+def could_not_look(result):
     """Whether a module warns that it could not look, as systemd does in a chroot."""
     return any("false positives" in str(warning) for warning in result.get("warnings") or [])
 
@@ -315,12 +327,14 @@ class Seen:
     plays: int = 0  # plays of the run that the host belongs to
     finished: int = 0  # those which Ansible says it has no further task for the host of
     compared: int = 0  # results that are evidence
-    passed_over: int = 0  # comparing tasks that were skipped
+    skipped_comparisons: int = 0  # comparing tasks that were skipped
     checked: bool = False  # some task ran in check mode, whatever came of it
     files: dict = field(default_factory=dict)  # path: kind, of what would change
     failed_task: str | None = None
     rescued_task: str | None = None
     ignored_task: str | None = None
+    hidden_task: str | None = None  # its result may be a failure that failed_when hides
+    cut_short: bool = False  # another host's failure took tasks of this one away
     unfinished_task: str | None = None
     unreachable: bool = False
     broken: str | None = None  # an exception of the plugin's own
@@ -337,8 +351,8 @@ class Seen:
 
 
 @dataclass
-class Run:
-    """What holds for every host of a run."""
+class Invocation:
+    """What holds for every host that one ansible-playbook was called for."""
 
     playbooks_missing: bool = False
     partial: bool = False
@@ -346,7 +360,48 @@ class Run:
     broken: str | None = None
 
 
-def verdict(seen, run):
+@dataclass
+class Progress:
+    """How far a play went on one host."""
+
+    states: int = 0  # batches of the play that the host is in, as Ansible has them: one, or none
+    complete: bool = False  # there is no further task for the host
+    at_the_end: bool = False  # and that since all were taken, not since something ended the host
+    failed: bool = False  # by Ansible's count: its own failure, or one that counts for everybody
+    lost_tasks: bool = False  # a failure made Ansible leave out tasks of the host
+    own_failure: bool = False  # the host itself failed, rescued or not
+    ended_for_all: bool = False  # the play has an end_play or end_batch
+
+
+def came_to_the_end(progress):
+    """Whether the play ran to its end on the host. What end_host ends is over on purpose, for this host alone."""
+    if progress.states != 1 or not progress.complete or progress.failed:
+        return False
+    return progress.at_the_end or not progress.ended_for_all
+
+
+def was_cut_short(progress):
+    """Whether a failure that was rescued, but not this host's, made Ansible leave out tasks of it."""
+    return progress.lost_tasks and not progress.failed and not progress.own_failure
+
+
+def judged(module, arguments, result, more=(), failed_when=False, changed_when=False, elsewhere=False):
+    """What an unchanged result is worth: "evidence", "hidden" (it may be a failure), "unknown" (a module that nobody
+    knows), or "nothing". Neither what was told not to fail, nor what was told not to change, is evidence.
+    """
+    known = short_name(module) in COMPARING_MODULES or listed(module, more)
+    if not known and not may_compare(module):
+        return "nothing"  # it only reads: it may fail as well
+    if could_not_look(result) or (failed_when and may_hide_a_failure(result, "censored" in result)):
+        return "hidden"
+    if not compares(module, arguments, result.get("diff"), more):
+        return "nothing" if known else "unknown"
+    if changed_when or elsewhere or (failed_when and not known):
+        return "nothing"
+    return "evidence"
+
+
+def verdict(seen, invocation):
     """The status of a host and, where nobody can say synced or out_of_sync, why.
 
     A drift that was seen is a drift, whatever broke later. For synced, nothing may be left open.
@@ -357,19 +412,24 @@ def verdict(seen, run):
         return "unknown", "unreachable"
     if seen.files:
         return "out_of_sync", None
-    broken = seen.broken or run.broken
+    broken = seen.broken or invocation.broken
     if broken is not None:
         return "unknown", f"the plugin failed: {broken}"
-    if run.playbooks_missing:
+    if invocation.playbooks_missing:
         return "unknown", "a playbook of this run did not start"
-    ignored = seen.ignored_task or seen.rescued_task
-    if ignored is not None and not run.accept_ignored_errors:
-        return "unknown", f"a failure was ignored: {ignored}"
+    if seen.cut_short:
+        return "unknown", "another host's failure took tasks away"
+    if not invocation.accept_ignored_errors:
+        ignored = seen.ignored_task or seen.rescued_task
+        if ignored is not None:
+            return "unknown", f"a failure was ignored: {ignored}"
+        if seen.hidden_task is not None:
+            return "unknown", f"a failure may be hidden: {seen.hidden_task}"
     if seen.plays == 0 or seen.finished < seen.plays:
         return "unknown", "the play ended early"
     if seen.unfinished_task is not None:
         return "unknown", f"a task was not waited for: {seen.unfinished_task}"
-    if run.partial or (not seen.compared and seen.passed_over):
+    if invocation.partial or (not seen.compared and seen.skipped_comparisons):
         return "unknown", "only part ran"
     if not seen.compared:
         return "unknown", "no task compared anything"
@@ -576,13 +636,15 @@ class CallbackModule(CallbackBase):
 
     def _begin(self):
         self._hosts = {}  # inventory name: (host, Seen)
-        self._run = Run()
+        self._invocation = Invocation()
         self._variables = None
         self._planned = {}  # plays that have not started, by id
         self._play = None
         self._batches = []  # PlayIterator of each batch of the current play
         self._expected = []  # hosts of the current play
         self._lost = set()  # hosts of the current play that Ansible has taken tasks from
+        self._failed = set()  # hosts of the current play that have failed themselves, rescued or not
+        self._ended_for_all = False  # the current play has come to an end_play or end_batch
         self._looped = set()  # host and task of the loops whose items have come
         self._playbooks = 0
         self._started = False
@@ -595,6 +657,8 @@ class CallbackModule(CallbackBase):
 
         Where it is not to be had, nobody has come to an end.
         """
+        if PlayIterator is None:
+            return
         make, notice = PlayIterator.__init__, self._notice
 
         @functools.wraps(make)
@@ -639,6 +703,11 @@ class CallbackModule(CallbackBase):
         for host in self._expected:
             self._seen(host)
 
+    @guarded
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        if short_name(task.action) == "meta" and task.args.get("_raw_params") in ("end_play", "end_batch"):
+            self._ended_for_all = True
+
     # The items of a loop come by themselves, before its end: only with them come the arguments as they were worked out.
 
     @guarded
@@ -657,8 +726,8 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_skipped(self, result):
         task, seen = result._task, self._seen(result._host)
         arguments = {key: True for key in task.args}
-        if self._speaks(result) and compares(module_of(result), arguments, None, self.get_option("comparing_modules")):
-            seen.passed_over += 1
+        if self._counts_for_drift(result) and compares(module_of(result), arguments, None, self.get_option("comparing_modules")):
+            seen.skipped_comparisons += 1
 
     @guarded
     def v2_runner_on_failed(self, result, ignore_errors=False):
@@ -668,7 +737,8 @@ class CallbackModule(CallbackBase):
             seen.ignored_task = name
         else:
             seen.failed_task = name
-        seen.checked |= self._speaks(result)
+            self._failed.add(result._host.get_name())
+        seen.checked |= self._counts_for_drift(result)
         if result._task.loop:
             self._end_loop(result)
 
@@ -676,7 +746,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_unreachable(self, result):
         seen = self._seen(result._host)
         seen.unreachable = True
-        seen.checked |= self._speaks(result)
+        seen.checked |= self._counts_for_drift(result)
 
     def v2_playbook_on_stats(self, stats):
         self._stats = stats
@@ -707,28 +777,37 @@ class CallbackModule(CallbackBase):
         return play.get_variable_manager()._inventory.get_hosts(play.hosts, ignore_restrictions=True)
 
     def _close_play(self):
-        """Who has come to the end of the play: those for whom Ansible has no further task, and took none away."""
-        names = {host.get_name() for host in self._expected}
-        for batch in self._batches:
-            names.update(name for name in batch.host_states if name in self._hosts)
-        all_failed = {name for batch in self._batches for name in batch.get_failed_hosts()}
+        """Counts the play for each of its hosts, and whether it ran to its end there."""
+        batches, expected = self._batches, self._expected
+        names = {host.get_name() for host in expected}
+        names.update(name for batch in batches for name in batch.host_states if name in self._hosts)
         for name in names:
             seen = self._hosts[name][1]
             seen.plays += 1
-            states = [batch.host_states[name] for batch in self._batches if name in batch.host_states]
-            # Without blocks Ansible only remembers a failure of an earlier play.
-            states = [state for state in states if state._blocks]
-            ended = bool(states) and all(state.run_state == IteratingStates.COMPLETE for state in states)
-            failed = name in all_failed
-            if name in self._lost and not failed and seen.rescued_task is None:
-                # The failure that was rescued may have been another host's, under run_once or any_errors_fatal.
-                seen.rescued_task = "another host's failure took tasks away"
-            if ended and not failed:
-                seen.finished += 1
+            try:
+                progress = self._progress(name, batches)
+                seen.finished += came_to_the_end(progress)
+                seen.cut_short |= was_cut_short(progress)
+            except Exception as error:
+                self._failed_inside("the end of the play", error, (), self._hosts[name][0])
         self._batches, self._expected, self._lost = [], [], set()
+        self._failed, self._ended_for_all = set(), False
+
+    def _progress(self, name, batches):
+        # Without blocks Ansible only remembers a failure of an earlier play.
+        states = [batch.host_states[name] for batch in batches if name in batch.host_states]
+        states = [state for state in states if state._blocks]
+        return Progress(
+            states=len(states),
+            complete=all(state.run_state == IteratingStates.COMPLETE for state in states),
+            at_the_end=all(state.cur_block >= len(state._blocks) for state in states),
+            failed=any(name in batch.get_failed_hosts() for batch in batches if name in batch.host_states),
+            lost_tasks=name in self._lost,
+            own_failure=name in self._failed,
+            ended_for_all=self._ended_for_all or any(batch.end_play for batch in batches))
 
     @staticmethod
-    def _speaks(result):
+    def _counts_for_drift(result):
         """Whether the task may say something about the host's drift.
 
         A handler follows from a change, and a task outside check mode has really run: neither is drift.
@@ -740,7 +819,7 @@ class CallbackModule(CallbackBase):
     def _record(self, result):
         """Takes in one result of a task, or of one item of its loop."""
         seen, task, data = self._seen(result._host), result._task, result._result
-        if not self._speaks(result) or data.get("skipped"):
+        if not self._counts_for_drift(result) or data.get("skipped"):
             return
         seen.checked = True
         if data.get("unreachable"):
@@ -761,7 +840,7 @@ class CallbackModule(CallbackBase):
         known = (result._host.get_name(), result._task._uuid)
         if known in self._looped:
             self._looped.discard(known)
-        elif self._speaks(result):
+        elif self._counts_for_drift(result):
             for part in parts or [result._result]:
                 if part.get("changed"):
                     seen.checked = True
@@ -781,39 +860,36 @@ class CallbackModule(CallbackBase):
         seen.drift_kind(path, kind_of(module, arguments, data))
 
     def _unchanged(self, seen, result, data):
-        """Counts evidence. Neither what was told not to fail, nor what was told not to change, is any."""
-        task, module, more = result._task, module_of(result), self.get_option("comparing_modules")
-        known = short_name(module) in COMPARING_MODULES or listed(module, more)
-        if not known and not may_compare(module):
-            return  # it only reads: no evidence, and nothing that was missed
-        if doubts_itself(data) or (task.failed_when and talked_away(data, "censored" in data)):
-            seen.ignored_task = seen.ignored_task or task.get_name()
-        elif not compares(module, written(result), data.get("diff"), more):
-            if not known:
-                self._unknown_modules.add(str(module))
-        elif task.changed_when or (task.failed_when and not known):
-            return
-        elif self._delegated(result) and not self.get_option("accept_delegated"):
-            return
-        else:
+        task, module = result._task, module_of(result)
+        worth = judged(
+            module, written(result), data, self.get_option("comparing_modules"), failed_when=bool(task.failed_when),
+            changed_when=bool(task.changed_when),
+            elsewhere=self._delegated(result) and not self.get_option("accept_delegated"))
+        if worth == "evidence":
             seen.compared += 1
+        elif worth == "hidden":
+            seen.hidden_task = seen.hidden_task or task.get_name()
+        elif worth == "unknown":
+            self._unknown_modules.add(str(module))
 
-    @staticmethod
-    def _delegated(result):
-        """Whether the task looked at another host than the one it was run for."""
+    def _delegated(self, result):
+        """Whether the task looked at another host than the one it was run for; a task that is local, in a play that
+        is not, looks at the machine that runs the play.
+        """
         fields = result._task_fields
         to = fields["delegate_to"] if "delegate_to" in fields else result._task.delegate_to
-        return bool(to) and to != result._host.get_name()
+        is_local = fields.get("connection") == "local" and self._play.connection != "local"
+        return bool(to) and to != result._host.get_name() or is_local
 
-    def _failed_inside(self, place, error, args):
+    def _failed_inside(self, place, error, args, host=None):
         """What the plugin could not take in, it cannot vouch for."""
         self._trouble = True
         words = f"{place}: {type(error).__name__}: {error}"
-        host = getattr(args[0], "_host", None) if args else None
+        host = host or (getattr(args[0], "_host", None) if args else None)
         if host is not None:
             self._seen(host).broken = words
         else:
-            self._run.broken = words
+            self._invocation.broken = words
         self._warn(f"an error of the plugin itself{' at ' + host.get_name() if host else ''}: {words}")
 
     # ---- reporting ----
@@ -841,20 +917,20 @@ class CallbackModule(CallbackBase):
         return outbox
 
     def _reports(self):
-        run = self._run
+        invocation = self._invocation
         checks = bool(context.CLIARGS.get("check"))
         if not checks and self.get_option("only_check_runs"):
             self._say("gitops-status: nothing is reported of a run without --check")
             return []
-        run.playbooks_missing = self._playbooks < len(context.CLIARGS.get("args") or ())
-        run.partial = self._is_partial() and not self.get_option("partial")
-        run.accept_ignored_errors = self.get_option("accept_ignored_errors")
+        invocation.playbooks_missing = self._playbooks < len(context.CLIARGS.get("args") or ())
+        invocation.partial = self._is_partial() and not self.get_option("partial")
+        invocation.accept_ignored_errors = self.get_option("accept_ignored_errors")
         self._expect_planned()
         if self._hosts.pop("localhost", None):
             self._say("gitops-status: localhost is left out; give a host of its own name to report it")
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         seen = [(host, seen) for host, seen in self._hosts.values() if checks or seen.checked]
-        reports = [self._report(host, seen, now) for host, seen in seen]
+        reports = [self._report_or_say_why(host, seen, now) for host, seen in seen]
         if self._unknown_modules and any(report["status"] == "unknown" for report in reports):
             names = ", ".join(sorted(self._unknown_modules)[:10])
             self._say(f"gitops-status: not known to compare anything (GITOPS_STATUS_COMPARING_MODULES): {names}")
@@ -883,12 +959,24 @@ class CallbackModule(CallbackBase):
         chosen = [tag for tag in arguments.get("tags") or [] if tag != "all"]
         return bool(chosen or arguments.get("skip_tags") or arguments.get("start_at_task") or arguments.get("step"))
 
+    def _report_or_say_why(self, host, seen, now):
+        """An error with one host's report costs no other host its own."""
+        try:
+            return self._report(host, seen, now)
+        except Exception as error:
+            self._failed_inside("report", error, (), host)
+            report = {"server_group": as_utf8(self.get_option("server_group") or self._innermost(host)).strip(),
+                      "host": as_utf8(host.get_name()).strip(), "last_cron_check": now}
+            if seen.files:
+                return {**report, "status": "out_of_sync", "changed_files": sorted(seen.files)[:MAX_FILES]}
+            return {**report, "status": "unknown", "labels": {"reason": "the plugin failed"}}
+
     def _report(self, host, seen, now):
         name = host.get_name()
         if seen.failed_task is not None and self._stats is not None and not self._stats.failures.get(name):
             # A failure that Ansible does not count was rescued.
             seen.rescued_task, seen.failed_task = seen.failed_task, None
-        status, reason = verdict(seen, self._run)
+        status, reason = verdict(seen, self._invocation)
         group, known_as = self._names(host)
         files = sorted(seen.files.items())[:MAX_FILES]
         report = {"server_group": group, "host": known_as, "status": status, "last_cron_check": now}
@@ -923,12 +1011,15 @@ class CallbackModule(CallbackBase):
                 self._warn(f"{host.get_name()} is reported under its inventory name: {name} cannot be worked out: {error}")
                 return None
 
-        groups = [group for group in host.get_groups() if group.name not in ("all", "ungrouped")]
-        innermost = min(groups, key=lambda group: (-group.depth, group.name)).name if groups else "ungrouped"
-        group = said("gitops_server_group") or self.get_option("server_group") or innermost
+        group = said("gitops_server_group") or self.get_option("server_group") or self._innermost(host)
         known_as = said("gitops_host") or host.get_name()
         # As the server reads them: else two names of one host would not be seen to be one.
         return as_utf8(group).strip(), as_utf8(known_as).strip()
+
+    @staticmethod
+    def _innermost(host):
+        groups = [group for group in host.get_groups() if group.name not in ("all", "ungrouped")]
+        return min(groups, key=lambda group: (-group.depth, group.name)).name if groups else "ungrouped"
 
     # ---- sending ----
 
@@ -956,7 +1047,7 @@ class CallbackModule(CallbackBase):
 
     @staticmethod
     def _refuse(outbox, batch, refused, problem):
-        """Takes out what the server refuses for good; gives what is left of the batch, to be sent anew."""
+        """Takes out what the server refuses for good; gives what is left of the batch, to be sent again."""
         aside = [report for index, report in enumerate(batch.reports) if not refused or index in refused]
         others = [report for index, report in enumerate(batch.reports) if refused and index not in refused]
         rest = Batch(others) if others else None
