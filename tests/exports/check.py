@@ -144,6 +144,16 @@ def logs(folder, expect, export):
     (folder / "ci.log").write_text(good)
 
 
+def terminal(run):
+    """An export onto a terminal by its name moves no cursor either."""
+    ours, theirs = os.openpty()
+    code, said = run(BINARY, "export", "--format", "csv", "-o", os.ttyname(theirs), "--limit", "3")
+    os.set_blocking(ours, False)
+    shown = os.read(ours, 1 << 16).decode()
+    if code or "\\u2028" not in shown or not readable(shown.replace("\r\n", "\n")):
+        sys.exit(f"export onto a terminal: {code} {said} {shown!r}")
+
+
 def main():
     checks = 0
     with tempfile.TemporaryDirectory() as name:
@@ -248,6 +258,8 @@ def main():
             planted("checkpoint", change, whole, "--sort", "id")
         hostile(folder, expect, export)
         logs(folder, expect, export)
+        terminal(run)
+        checks += 1
         planted("ci.log", lambda log: log.replace(b" 7 ", b" 8 "), [*whole, "--receipts", "ci.log"], "--sort", "id")
     print(f"{checks} exports: the script and `verify --export` say the same of each")
 
