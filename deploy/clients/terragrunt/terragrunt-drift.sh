@@ -76,11 +76,12 @@ check_settings() {
     *) stacks_dir=./$stacks_dir ;;
   esac
   # With these every stack is planned as the same one, or from the same source, or many in one go.
-  for name in TG_WORKING_DIR TERRAGRUNT_WORKING_DIR TG_CONFIG TERRAGRUNT_CONFIG TG_SOURCE TERRAGRUNT_SOURCE TG_ALL TG_GRAPH; do
+  for name in TG_WORKING_DIR TERRAGRUNT_WORKING_DIR TG_CONFIG TERRAGRUNT_CONFIG TG_SOURCE TERRAGRUNT_SOURCE TG_ALL TERRAGRUNT_ALL \
+    TG_RUN_ALL TERRAGRUNT_RUN_ALL TG_GRAPH TERRAGRUNT_GRAPH TG_FILTER TG_FILTERS_FILE TG_FILTER_AFFECTED; do
     value=
     eval "value=\${$name:-}"
     case $name=$value in
-      *= | *_ALL=false | *_GRAPH=false) ;;
+      *= | *_ALL=false | *_GRAPH=false | *_AFFECTED=false) ;;
       *) die "$name is set: with it a plan of a stack is not a plan of its own. Unset it" ;;
     esac
   done
@@ -151,12 +152,10 @@ doubt() {
     printf 'the output has more than one plan\n'
   elif says clean && says partial; then
     printf 'only a part of the stack was planned (-target or -exclude)\n'
+  elif says json; then
+    printf 'the plan is JSON, which this script does not read: leave out -json\n'
   elif ! says clean && ! says changes; then
-    if says json; then
-      printf 'the plan is JSON, which this script does not read: leave out -json\n'
-    else
-      printf 'the output has no result of a plan (skipped? ended by a hook? an option in TF_CLI_ARGS_plan?)\n'
-    fi
+    printf 'the output has no result of a plan (skipped? ended by a hook? an option in TF_CLI_ARGS_plan?)\n'
   elif [ "$plan_files" = true ] && [ ! -f "$work/plan" ]; then
     printf 'no plan was written to the file that was asked for\n'
   elif [ "$code" -eq 2 ] && says clean; then

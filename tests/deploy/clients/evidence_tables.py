@@ -109,10 +109,12 @@ class Evidence(unittest.TestCase):
             ("my.own.thing", {"diff": {"before": "a", "after": "a"}}, {}, "evidence"),
             ("my.own.thing", {"diff": {"before": "a", "after": "a"}}, {"failed_when": True}, "nothing"),
             ("my.own.thing", {}, {"more": ["my.own.*"]}, "evidence"),
+            ("systemd", {"censored": "x"}, {"arguments": {"state": "started"}}, "nothing"),
+            ("systemd", {}, {"arguments": {"state": "started"}}, "evidence"),
             ("systemd", {"warnings": ["can lead to false positives"]}, {}, "hidden"), ("systemd", {}, {}, "nothing"),
         ):
             with self.subTest(module=module, result=result, more=more):
-                self.assertEqual(plugin.judged(module, {}, result, **more), expected)
+                self.assertEqual(plugin.judged(module, result=result, **{"arguments": {}, **more}), expected)
 
     def test_modules(self):
         for module, arguments, expected in (
@@ -130,6 +132,7 @@ class Evidence(unittest.TestCase):
             ("dnf", {"list": "installed"}, False), ("dnf", {"name": ["x"]}, True), ("dnf5", {"name": []}, False),
             ("debconf", {"name": "tzdata", "value": None}, False), ("debconf", {"value": "x"}, True),
             ("git", {"update": False}, False), ("git", {"update": True}, True), ("git", {"update": "no"}, False),
+            ("apt", {"name": [""]}, False), ("apt", {"name": " "}, False), ("apt", {"name": ["", "x"]}, True),
             ("package", {"name": []}, False), ("package", {"name": "x"}, True), ("package", {}, False),
             ("pip", {"name": []}, False), ("pip", {"name": None}, False), ("pip", {"requirements": "r.txt"}, True),
             ("user", {"name": ""}, False), ("subversion", {"checkout": False}, False), ("subversion", {"repo": "r"}, True),

@@ -266,7 +266,7 @@ class Evidence(StateCase):
     def test_settings_that_turn_every_plan_into_the_same_one(self):
         self.stack("dns", 0)
         stub = self.stub(OK)
-        for name, value in {"TG_WORKING_DIR": "/x", "TERRAGRUNT_WORKING_DIR": "/x", "TG_CONFIG": "/x/terragrunt.hcl",
+        for name, value in {"TG_FILTER": "x", "TERRAGRUNT_RUN_ALL": "true", "TG_WORKING_DIR": "/x", "TERRAGRUNT_WORKING_DIR": "/x", "TG_CONFIG": "/x/terragrunt.hcl",
                             "TERRAGRUNT_CONFIG": "x", "TG_SOURCE": "/x", "TERRAGRUNT_SOURCE": "/x", "TG_ALL": "true",
                             "DRIFT_PLAN_FILE": "no"}.items():
             with self.subTest(name):

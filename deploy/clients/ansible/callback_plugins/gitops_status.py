@@ -166,6 +166,8 @@ COMPARING_MODULES = {
 READING_NAMES = re.compile(
     r"(^|_)(facts?|info|ping|stat|find|query|lookup|wait|wait_for|exec|logs?|command|shell|script|raw|expect|uri|slurp|"
     r"fetch|getent|tempfile|test|validate|list|search|status|get|reboot|login|backup|dump|export)$|wait_for")
+# Modules that say in a warning that they could not look, which some versions hide under no_log.
+WARNING_MODULES = ("service", "systemd", "systemd_service", "sysvinit")
 # Arguments that name what shall be there: written and empty, there is nothing to compare.
 SUBJECTS = ("name", "names", "pkg", "package", "packages", "requirements")
 # Arguments that only prepare a comparison.
@@ -229,10 +231,12 @@ def is_template(value):
 
 
 def demanded(key, value):
-    """Whether an argument asks for something. "enabled: false" does, "autoremove: false" does not."""
+    """Whether an argument asks for something. "enabled: false" does, "autoremove: false" and a list of blanks do not."""
+    if isinstance(value, (list, tuple)):
+        return any(demanded(key, part) for part in value)
     if (key in ("autoremove", "upgrade") and is_no(value)) or is_template(value):
         return False
-    return value is not None and value not in ("", [], {})
+    return value is not None and str(value).strip() != "" and value != {}
 
 
 def may_hide_a_failure(result, censored):
@@ -394,6 +398,8 @@ def judged(module, arguments, result, more=(), failed_when=False, changed_when=F
         return "nothing"  # it only reads: it may fail as well
     if could_not_look(result) or (failed_when and may_hide_a_failure(result, "censored" in result)):
         return "hidden"
+    if "censored" in result and short_name(module) in WARNING_MODULES:
+        return "nothing"
     if not compares(module, arguments, result.get("diff"), more):
         return "nothing" if known else "unknown"
     if changed_when or elsewhere or (failed_when and not known):
@@ -649,6 +655,7 @@ class CallbackModule(CallbackBase):
         self._playbooks = 0
         self._started = False
         self._stats = None
+        self._local = set()  # hosts that the inventory itself calls local
         self._unknown_modules = set()
         self._trouble = False
 
@@ -701,6 +708,9 @@ class CallbackModule(CallbackBase):
             self._expected = self._hosts_of(play)
         self._variables = play.get_variable_manager()
         for host in self._expected:
+            if host.get_name() not in self._hosts and is_local(
+                    self._variables.get_vars(host=host, include_hostvars=False).get("ansible_connection")):
+                self._local.add(host.get_name())
             self._seen(host)
 
     @guarded
@@ -824,7 +834,8 @@ class CallbackModule(CallbackBase):
         seen.checked = True
         if data.get("unreachable"):
             seen.unreachable = True
-        elif data.get("ansible_job_id") and not data.get("finished"):
+        elif (data.get("ansible_job_id") and not data.get("finished")) or (
+                "censored" in data and result._task_fields.get("async_val") and not result._task_fields.get("poll")):
             seen.unfinished_task = task.get_name()
         elif data.get("changed"):
             self._drift(seen, result, data)
@@ -873,13 +884,17 @@ class CallbackModule(CallbackBase):
             self._unknown_modules.add(str(module))
 
     def _delegated(self, result):
-        """Whether the task looked at another host than the one it was run for; a task that is local, in a play that
-        is not, looks at the machine that runs the play.
+        """Whether the task looked at another host than the one it was run for; a task that is local, where neither
+        play nor host are, looks at the machine that runs the play.
         """
-        fields = result._task_fields
+        fields, name = result._task_fields, result._host.get_name()
         to = fields["delegate_to"] if "delegate_to" in fields else result._task.delegate_to
-        is_local = fields.get("connection") == "local" and self._play.connection != "local"
-        return bool(to) and to != result._host.get_name() or is_local
+        if to and to != name:
+            return True
+        if is_local(self._play.connection) or name in self._local:
+            return False
+        by_variable = result._task.get_vars().get("ansible_connection")
+        return is_local(fields.get("connection")) or is_local(by_variable) or is_template(by_variable)
 
     def _failed_inside(self, place, error, args, host=None):
         """What the plugin could not take in, it cannot vouch for."""
@@ -1121,6 +1136,10 @@ class CallbackModule(CallbackBase):
             self._say("gitops-status receipt {origin} {id} {hash}".format(**receipt))
         for warning in answer.get("warnings") or []:
             self._say(f"gitops-status: the server's warning: {warning}")
+
+
+def is_local(connection):
+    return short_name(connection) == "local"
 
 
 def written(result):
