@@ -3,6 +3,7 @@
 //! The recorder publishes to it after each commit, before it answers; everyone else only reads.
 
 use crate::domain::names::HostKey;
+use crate::domain::near::near;
 use crate::domain::report::Report;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
@@ -82,6 +83,19 @@ impl Board {
         self.read().find(key).map(|(id, state)| (id, state.clone()))
     }
 
+    /// Up to `most` hosts that a person may have meant by an unknown name, of those groups that who
+    /// asks may know of. Nobody waits for the comparing: it goes by a snapshot.
+    pub fn near(
+        &self,
+        wanted: &HostKey,
+        may_know_of: impl Fn(&str) -> bool,
+        most: usize,
+    ) -> Vec<HostKey> {
+        let hosts: Vec<Arc<HostState>> = self.read().hosts.values().cloned().collect();
+        let known = hosts.iter().map(|state| &state.key);
+        near(wanted, known.filter(|key| may_know_of(&key.server_group)), most)
+    }
+
     /// Lets reports that repeat what their host has said share it. What they bring is dropped here,
     /// by the thread that made it, which is far cheaper than by the recorder's.
     pub fn share_contents(&self, reports: &mut [Report]) {
@@ -144,5 +158,34 @@ impl Board {
         inner.last_runs = last_runs;
         inner.size = size;
         inner.version += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::content::Content;
+    use crate::domain::report::{Kind, Source};
+    use crate::domain::state::Place;
+
+    #[test]
+    fn names_are_compared_while_the_board_is_free() {
+        let content = Content::default();
+        let report = Report {
+            key: HostKey::new("web", "web-01"),
+            kind: Kind::Report,
+            source: Source::Pipeline,
+            reported_at: None,
+            digest: content.digest(),
+            content: Arc::new(content),
+            run: None,
+        };
+        let place = Place { time: Timestamp(0), id: 1 };
+        let board = Board::default();
+        board.publish([Arc::new(HostState::begin(1, &report, place).0)], None, 1);
+        let wanted = HostKey::new("web", "web-1");
+        let free = |_: &str| board.inner.try_write().is_ok();
+        assert_eq!(board.near(&wanted, free, 5), [report.key]);
+        assert_eq!(board.near(&wanted, |_| false, 5), []);
     }
 }

@@ -16,6 +16,7 @@ pub mod line;
 pub mod manifest;
 pub mod max_age;
 pub mod names;
+pub mod near;
 pub mod period;
 pub mod push;
 pub mod receipt;

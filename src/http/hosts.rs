@@ -5,7 +5,7 @@ use super::params::segments;
 use super::problem::{Problem, ProblemBody};
 use super::reports::sender;
 use super::{AppState, access, body, respond};
-use crate::domain::names::{HostKey, near, parse_name};
+use crate::domain::names::{HostKey, parse_name};
 use crate::ingest::acts::{Understood, parse_alias, parse_retire};
 use crate::recorder::{Act, ActError, Deed};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -162,7 +162,7 @@ fn refuse(app: &AppState, error: ActError, may_read: bool) -> Problem {
         ActError::Failed(error) => error.into(),
         ActError::Unknown(key) if !may_read => Problem::unknown_host(&key, Vec::new()),
         ActError::Unknown(key) => {
-            let near = near(&key, app.board.read().hosts.keys(), super::status::NEAR_MAX);
+            let near = app.board.near(&key, |_| true, super::status::NEAR_MAX);
             Problem::unknown_host(&key, near)
         }
         ActError::Renamed(key, _) if !may_read => {

@@ -8,7 +8,7 @@ use super::params::Params;
 use super::problem::{Problem, ProblemBody};
 use super::{AppState, access, body, proxies};
 use crate::domain::line::hex;
-use crate::domain::names::{HostKey, near};
+use crate::domain::names::HostKey;
 use crate::domain::report::{Sender, Source};
 use crate::domain::time::Timestamp;
 use crate::ingest::{self, Parsed, Refusal};
@@ -336,9 +336,8 @@ fn unknown_hosts(
     request: &HttpRequest,
     state: &AppState,
 ) -> Problem {
-    let board = state.board.read();
-    let theirs = board.hosts.keys().filter(|key| access::may_know_of(request, &key.server_group));
-    let near = near(&unknown[0].1, theirs, NEAR_MAX);
+    let may_know_of = |group: &str| access::may_know_of(request, group);
+    let near = state.board.near(&unknown[0].1, may_know_of, NEAR_MAX);
     Problem::unknown_hosts(unknown, array, near)
 }
 

@@ -6,7 +6,7 @@ use super::openapi::shapes::StatusParams;
 use super::params::{Params, host_key, segments};
 use super::problem::{Problem, ProblemBody};
 use super::{AppState, respond};
-use crate::domain::names::{HostKey, near};
+use crate::domain::names::HostKey;
 use crate::domain::report::Status;
 use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
@@ -301,12 +301,11 @@ pub async fn of_host(
 
 /// Why a host has no row.
 fn absent(app: &AppState, key: &HostKey) -> Problem {
-    let board = app.board.read();
-    match board.find(key) {
+    match app.board.find(key) {
         Some((_, state)) if state.key != *key => Problem::renamed(key, &state.key),
         Some((_, state)) if state.is_retired() => Problem::retired(key),
         Some(_) => Problem::not_then(key),
-        None => Problem::unknown_host(key, near(key, board.hosts.keys(), NEAR_MAX)),
+        None => Problem::unknown_host(key, app.board.near(key, |_| true, NEAR_MAX)),
     }
 }
 
