@@ -11,7 +11,7 @@ use super::openapi::shapes::{HistoryPage, HistoryParams};
 use super::params::{Params, host_key};
 use super::problem::{Problem, ProblemBody};
 use super::respond::{self, Prepared, accepts_gzip};
-use super::{AppState, status::HostFilter};
+use super::{AppState, host_filter::HostFilter};
 use crate::domain::cursor::Cursor;
 use crate::domain::state::Place;
 use crate::store::Page;

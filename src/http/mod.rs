@@ -9,6 +9,7 @@ mod connection;
 mod dto;
 mod edge;
 pub mod history;
+mod host_filter;
 mod hosts;
 mod legacy;
 mod metrics;

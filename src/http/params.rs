@@ -102,12 +102,21 @@ impl Params {
     /// Values that must each be one of a list of words (in any case); answers their positions.
     pub fn words(&mut self, name: &str, words: &[&str]) -> Vec<usize> {
         let mut positions = Vec::new();
+        let wrong = format!("must be one of {}", words.join(", "));
         for value in self.all(name) {
             match words.iter().position(|word| word.eq_ignore_ascii_case(&value)) {
                 Some(position) => positions.push(position),
-                None => self.error(name, format!("must be one of {}", words.join(", "))),
+                None => self.error(name, &wrong),
             }
         }
+        positions
+    }
+
+    /// The same of alternatives: each position once, however often a URL repeats it.
+    pub fn any_of(&mut self, name: &str, words: &[&str]) -> Vec<usize> {
+        let mut positions = self.words(name, words);
+        positions.sort_unstable();
+        positions.dedup();
         positions
     }
 
@@ -117,11 +126,11 @@ impl Params {
             .pairs
             .iter()
             .filter(|(name, _)| !known.contains(&name.as_str()))
-            .map(|(name, _)| name.clone())
+            .map(|(name, _)| name.chars().take(64).collect())
             .collect();
+        let there_are = format!("is not a parameter here; there are {}", known.join(", "));
         for name in unknown {
-            let shown: String = name.chars().take(64).collect();
-            self.error(&shown, format!("is not a parameter here; there are {}", known.join(", ")));
+            self.error(&name, &there_are);
         }
     }
 
@@ -161,5 +170,20 @@ impl Params {
             text.append_pair(name, value);
         }
         text.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_words_are_one_alternative() {
+        let pair = |value: &str| ("status".to_owned(), value.to_owned());
+        let values = ["failed", "synced", "FAILED", "failed"];
+        let mut params = Params::new(values.map(pair).into());
+        assert_eq!(params.any_of("status", &["synced", "failed"]), [0, 1]);
+        assert_eq!(params.words("status", &["synced", "failed"]), [1, 0, 1, 1]);
+        assert!(params.check().is_ok());
     }
 }

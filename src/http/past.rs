@@ -6,9 +6,9 @@ pub mod episodes;
 pub mod reviews;
 pub mod timeline;
 
+use super::host_filter::{HOST_FILTERS, HostFilter};
 use super::params::Params;
 use super::problem::Problem;
-use super::status::{HOST_FILTERS, HostFilter};
 use crate::domain::time::{SECOND, Timestamp};
 use crate::store::{LookbackError, Question};
 use actix_web::HttpResponse;

@@ -1,6 +1,7 @@
 //! Current state goes out: `/status`, `/summary`, `/rejections`.
 
 use super::dto::{Counts, GroupCounts, RejectionRow, StatusRow};
+use super::host_filter::{HOST_FILTERS, HostFilter, attribute};
 use super::openapi::answers::Summary;
 use super::openapi::shapes::StatusParams;
 use super::params::{Params, host_key, segments};
@@ -8,10 +9,9 @@ use super::problem::{Problem, ProblemBody};
 use super::{AppState, respond};
 use crate::domain::names::HostKey;
 use crate::domain::report::Status;
-use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
-use crate::store::{HostChoice, Question, REJECTIONS_KEPT};
+use crate::store::{Question, REJECTIONS_KEPT};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,9 +59,6 @@ impl Travel {
     }
 }
 
-/// What a host's current row can be grouped and filtered by.
-pub const HOST_FILTERS: [&str; 6] =
-    ["server_group", "host", "environment", "server_type", "repo_name", "project_name"];
 /// Names a 404 proposes.
 pub(super) const NEAR_MAX: usize = 5;
 
@@ -74,100 +71,11 @@ struct StatusFilter {
     travel: Travel,
 }
 
-/// Filters on what a host is.
-#[derive(Debug, Default, Clone)]
-pub struct HostFilter(Vec<(&'static str, Vec<String>)>);
-
-impl HostFilter {
-    /// Takes them out of the parameters.
-    pub fn of(params: &Params) -> Self {
-        // Sorted: the order in which alternatives are named means nothing.
-        let given = HOST_FILTERS.into_iter().map(|name| {
-            let mut values = params.all(name);
-            values.sort();
-            (name, values)
-        });
-        Self(given.filter(|(_, values)| !values.is_empty()).collect())
-    }
-
-    /// Narrows it further.
-    pub fn with(mut self, name: &'static str, value: &str) -> Self {
-        self.0.push((name, vec![value.to_owned()]));
-        self
-    }
-
-    /// Whether it names groups or hosts.
-    fn names_some(&self) -> bool {
-        self.0.iter().any(|(name, _)| matches!(*name, "server_group" | "host"))
-    }
-
-    /// Whether every host passes.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether a host passes.
-    pub fn matches(&self, state: &HostState) -> bool {
-        self.passes(|name| attribute(state, name))
-    }
-
-    /// Whether a host passes under one of its names.
-    pub fn matches_name(&self, key: &HostKey, state: &HostState) -> bool {
-        self.passes(|name| match name {
-            "server_group" => Some(&key.server_group),
-            "host" => Some(&key.host),
-            _ => attribute(state, name),
-        })
-    }
-
-    fn passes<'v>(&self, value_of: impl Fn(&str) -> Option<&'v str>) -> bool {
-        self.0.iter().all(|(name, values)| {
-            value_of(name).is_some_and(|value| values.iter().any(|wanted| wanted == value))
-        })
-    }
-}
-
-impl HostChoice for HostFilter {
-    fn names(&self, key: &HostKey) -> bool {
-        let named = self.0.iter().filter(|(name, _)| matches!(*name, "server_group" | "host"));
-        Self(named.cloned().collect()).passes(|name| match name {
-            "server_group" => Some(&key.server_group),
-            _ => Some(&key.host),
-        })
-    }
-
-    fn passes(&self, found: &Attributes) -> bool {
-        Self::passes(self, |name| match name {
-            "server_group" => Some(&found.key.server_group),
-            "host" => Some(&found.key.host),
-            "repo_name" => found.repo_name.as_deref(),
-            "environment" => found.environment.as_deref(),
-            "server_type" => found.server_type.as_deref(),
-            "project_name" => found.project_name.as_deref(),
-            _ => None,
-        })
-    }
-}
-
-/// One of [`HOST_FILTERS`] of a host's current row.
-fn attribute<'a>(state: &'a HostState, name: &str) -> Option<&'a str> {
-    let deployment = state.deployment.as_ref().map(|word| &*word.value);
-    match name {
-        "server_group" => Some(&state.key.server_group),
-        "host" => Some(&state.key.host),
-        "repo_name" => state.repo_name(),
-        "environment" => deployment?.environment.as_deref(),
-        "server_type" => deployment?.server_type.as_deref(),
-        "project_name" => deployment?.project_name.as_deref(),
-        _ => None,
-    }
-}
-
 impl StatusFilter {
     fn of(params: &mut Params, now: Timestamp, named: bool) -> Self {
         let host = HostFilter::of(params);
-        let statuses = params.words("status", Status::WORDS);
-        let stale = params.words("stale", &["0", "1", "false", "true"]);
+        let statuses = params.any_of("status", Status::WORDS);
+        let stale = params.any_of("stale", &["0", "1", "false", "true"]);
         Self {
             travel: Travel::of(params, &host, now, named),
             host,

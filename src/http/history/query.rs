@@ -4,8 +4,8 @@ use crate::board::{Board, Inner};
 use crate::domain::cursor::{Cursor, FilterDigest, filter_digest};
 use crate::domain::report::{Kind, Source, Status};
 use crate::domain::time::Timestamp;
+use crate::http::host_filter::HostFilter;
 use crate::http::params::Params;
-use crate::http::status::HostFilter;
 use crate::store::{Filters, Hosts, Order, PageRequest, Window};
 use actix_web::http::header::HeaderValue;
 
@@ -171,7 +171,7 @@ impl HistoryQuery {
 
 fn filters(params: &mut Params) -> Filters {
     let mut codes = |name, words: &[&str]| -> Vec<i64> {
-        params.words(name, words).into_iter().map(|position| position as i64).collect()
+        params.any_of(name, words).into_iter().map(|position| position as i64).collect()
     };
     let status = codes("status", Status::WORDS);
     let source = codes("source", Source::WORDS);

@@ -3,7 +3,7 @@
 
 use crate::domain::report::{FileKind, Kind, Source, Status, ValidationStatus};
 use crate::domain::review::GroupBy;
-use crate::http::status::HOST_FILTERS;
+use crate::http::host_filter::HOST_FILTERS;
 use crate::ingest::{
     ARRAY_MAX_REPORTS, FILES_MAX, LABEL_NAME_MAX_CHARS, LABEL_VALUE_MAX_CHARS, LABELS_MAX,
     PATH_MAX_BYTES, TEXT_MAX_BYTES,

@@ -6,11 +6,11 @@ use crate::domain::review::{Bounds, Drift, GroupBy, HostPeriod, Item, Tally, add
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
 use crate::http::history::Format;
+use crate::http::host_filter::HostFilter;
 use crate::http::openapi::past::{PastParams, ReviewItem, ReviewTotals};
 use crate::http::params::{Params, segments};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::respond::{JSON, Prepared, varies_by_accept};
-use crate::http::status::HostFilter;
 use crate::store::{EpisodeRecord, LookbackError, Question, Readers};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
