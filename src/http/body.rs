@@ -1,5 +1,5 @@
 //! Reading a request's body within its limits: declared as JSON, at most `MAX_BODY_BYTES`, within
-//! ten seconds, and all bodies in flight together within 16 MiB.
+//! ten seconds, and all bodies in flight together within 16 MiB, the first 64 KiB of each not counted.
 
 use super::problem::Problem;
 use actix_web::error::PayloadError;
@@ -12,31 +12,40 @@ use std::time::Duration;
 
 /// A body must be there after this time.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
-/// Bytes of all bodies in flight.
+/// Bytes of all bodies in flight, beyond the first [`FIRST_BYTES`] of each.
 pub const BODIES_MAX_BYTES: usize = 16 << 20;
-/// Bytes set aside for a body before any of it is there.
+/// Bytes of a body that draw on nothing shared: a small report goes through whatever else is being sent.
+/// How many bodies there can be, the number of connections bounds.
 const FIRST_BYTES: usize = 64 << 10;
 /// Bytes read and thrown away before an early refusal, so that the client gets to read it.
 const DRAIN_MAX_BYTES: usize = 4 << 20;
 
-/// What all bodies in flight take together.
+/// What all bodies in flight take together beyond their first bytes.
 #[derive(Debug, Default)]
 pub struct BodyBudget(AtomicUsize);
 
 /// A body's share of the budget, given back on drop.
 struct Share<'a> {
     budget: &'a BodyBudget,
+    /// Bytes of the body.
+    read: usize,
+    /// Those of them that count.
     bytes: usize,
 }
 
 impl Share<'_> {
     fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
-        self.bytes += bytes;
-        if self.budget.0.fetch_add(bytes, Ordering::Relaxed) + bytes > BODIES_MAX_BYTES {
-            return Err(Problem::busy(
-                "Too many bodies are being sent at once; nothing was stored",
-            ));
+        self.read += bytes;
+        let more = self.read.saturating_sub(FIRST_BYTES) - self.bytes;
+        if more == 0 {
+            return Ok(());
         }
+        let taken = &self.budget.0;
+        let fits = |taken: usize| taken.checked_add(more).filter(|sum| *sum <= BODIES_MAX_BYTES);
+        if taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+            return Err(Problem::too_many_bodies());
+        }
+        self.bytes += more;
         Ok(())
     }
 }
@@ -73,7 +82,7 @@ pub async fn read(
         if announced.is_some_and(|length| length > limit) {
             return Err(Problem::body_too_large(limit));
         }
-        let mut share = Share { budget, bytes: 0 };
+        let mut share = Share { budget, read: 0, bytes: 0 };
         let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_BYTES));
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Problem::broken_body())?;

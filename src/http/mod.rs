@@ -14,6 +14,7 @@ mod hosts;
 mod legacy;
 mod metrics;
 mod openapi;
+mod overload;
 mod params;
 pub mod past;
 mod prepared;

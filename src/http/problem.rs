@@ -3,6 +3,7 @@
 
 mod table;
 
+use super::overload::Overload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
@@ -28,6 +29,7 @@ pub struct Problem {
     stored: Option<&'static str>,
     allow: Option<String>,
     retry_after: Option<u32>,
+    overload: Option<Overload>,
     /// Whether the connection cannot be used further (part of a body was not read).
     pub close: bool,
 }
@@ -105,6 +107,7 @@ impl Problem {
             stored: None,
             allow: None,
             retry_after: None,
+            overload: None,
             close: false,
         }
     }
@@ -155,10 +158,10 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let id = request_id();
-        if self.status.is_server_error() {
+        if self.status.is_server_error() && self.overload.is_none() {
             tracing::error!(request = id, problem = self.kind, detail = self.detail, "answered");
         } else {
-            // The detail of a refusal quotes the request.
+            // The detail of a refusal quotes the request. For an overload see `overload`.
             tracing::debug!(request = id, problem = self.kind, "answered");
         }
         let body = ProblemBody {
@@ -185,7 +188,12 @@ impl ResponseError for Problem {
         if self.close {
             response.force_close();
         }
-        response.body(serde_json::to_vec(&body).expect("a problem has only string keys"))
+        let body = serde_json::to_vec(&body).expect("a problem has only string keys");
+        let mut response = response.body(body);
+        if let Some(overload) = self.overload {
+            response.extensions_mut().insert(overload);
+        }
+        response
     }
 }
 

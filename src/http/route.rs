@@ -3,6 +3,7 @@
 
 use super::AppState;
 use super::access::{self, Needs};
+use super::overload::Overload;
 use super::problem::Problem;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -134,6 +135,9 @@ pub async fn timed<B: MessageBody>(
     let answer = next.call(request).await?;
     if let Some(state) = state {
         state.meters.answered(&method, &route, answer.status(), begun.elapsed());
+        if let Some(overload) = answer.response().extensions().get::<Overload>() {
+            state.meters.overloaded(*overload);
+        }
     }
     Ok(answer)
 }

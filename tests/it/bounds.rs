@@ -5,7 +5,10 @@ use crate::process::{Process, database, run_with, url};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 fn files(count: usize, bytes: usize) -> Value {
     (0..count).map(|at| format!("{at:0>bytes$}")).collect()
@@ -179,4 +182,59 @@ fn a_log_without_its_database_is_not_taken_for_a_new_history() {
     assert!(said.contains("-wal: a log of SQLite's without its database"), "{said}");
     assert_eq!(std::fs::read(&log).unwrap(), b"left over");
     assert!(!database(folder.path()).exists());
+}
+
+/// A report in a body of so many bytes.
+fn body_of(bytes: usize) -> Vec<u8> {
+    let report = json!({"server_group":"g","host":"h","status":"synced"});
+    let mut body = report.to_string().into_bytes();
+    body.resize(bytes.max(body.len()), b' ');
+    body
+}
+
+/// A client that stops one byte before the end of the largest body there may be.
+fn unfinished(server: &Process) -> TcpStream {
+    let body = body_of(1 << 20);
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let head = "POST /status/pipeline HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    write!(stream, "{head}Content-Length: {}\r\n\r\n", body.len()).unwrap();
+    stream.write_all(&body[..body.len() - 1]).unwrap();
+    stream
+}
+
+/// Whether no connection to the port has bytes under way.
+fn all_is_read(port: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = format!(":{port:04X}");
+    sockets
+        .lines()
+        .filter(|line| line.contains(&port))
+        .all(|line| line.contains(" 00000000:00000000 "))
+}
+
+#[test]
+fn small_reports_go_through_beside_unfinished_large_ones_and_refusals_are_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "RUST_LOG=info exec \"$0\" 2>log";
+    let server = Process::wrapped(folder.path(), script);
+    let send = |bytes| server.post_bytes("/status/pipeline", &[], &body_of(bytes)).status;
+    // 17 times all but the first 64 KiB of 1 MiB leave no room in 16 MiB for another.
+    let held: Vec<TcpStream> = (0..17).map(|_| unfinished(&server)).collect();
+    let begun = Instant::now();
+    while !all_is_read(server.port) {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the server does not read");
+    }
+    for _ in 0..10 {
+        assert_eq!((send(100), send(64 << 10), send(1 << 20)), (200, 200, 503));
+    }
+    let metrics = server.get("/metrics").text();
+    assert!(metrics.contains("gitops_overload_refusals_total{what=\"bodies\"} 10\n"), "{metrics}");
+    drop(held);
+    let begun = Instant::now();
+    while send(1 << 20) != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the room is not given back");
+    }
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    assert_eq!(log.matches("too many at once").count(), 1, "{log}");
+    assert!(log.contains(" WARN ") && !log.contains("ERROR"), "{log}");
 }

@@ -3,6 +3,7 @@
 use super::text::Text;
 use crate::domain::access::Denial;
 use crate::domain::report::Source;
+use crate::http::overload::{Lines, Overload};
 use actix_web::http::{Method, StatusCode};
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
@@ -45,6 +46,8 @@ pub struct Meters {
     registry: Registry,
     reports: IntCounterVec,
     denials: IntCounterVec,
+    overloads: IntCounterVec,
+    lines: Lines,
     durations: HistogramVec,
 }
 
@@ -63,6 +66,13 @@ impl Meters {
             ),
             &["reason"],
         );
+        let overloads = IntCounterVec::new(
+            Opts::new(
+                "gitops_overload_refusals_total",
+                "Requests answered 503 since the start because too much came at once, by what there was too much of.",
+            ),
+            &["what"],
+        );
         let durations = HistogramVec::new(
             HistogramOpts::new(
                 "gitops_http_request_duration_seconds",
@@ -75,9 +85,10 @@ impl Meters {
             Opts::new("gitops_build_info", "Which version this is; always 1.")
                 .const_label("version", env!("CARGO_PKG_VERSION")),
         );
-        let (reports, denials, durations, build) = (
+        let (reports, denials, overloads, durations, build) = (
             reports.expect("the name is valid"),
             denials.expect("the name is valid"),
+            overloads.expect("the name is valid"),
             durations.expect("the name is valid"),
             build.expect("the name is valid"),
         );
@@ -90,17 +101,21 @@ impl Meters {
         for denial in Denial::ALL {
             denials.with_label_values(&[denial.word()]);
         }
+        for overload in Overload::ALL {
+            overloads.with_label_values(&[overload.word()]);
+        }
         let registry = Registry::new();
-        let collectors: [Box<dyn prometheus::core::Collector>; 4] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 5] = [
             Box::new(reports.clone()),
             Box::new(denials.clone()),
+            Box::new(overloads.clone()),
             Box::new(durations.clone()),
             Box::new(build),
         ];
         for collector in collectors {
             registry.register(collector).expect("names are distinct");
         }
-        Self { registry, reports, denials, durations }
+        Self { registry, reports, denials, overloads, lines: Lines::default(), durations }
     }
 
     /// Counts reports.
@@ -114,6 +129,12 @@ impl Meters {
     /// Counts a request that was not admitted.
     pub fn denied(&self, denial: Denial) {
         self.denials.with_label_values(&[denial.word()]).inc();
+    }
+
+    /// Counts a request that was refused because too much came at once; the log says so, too.
+    pub fn overloaded(&self, overload: Overload) {
+        self.overloads.with_label_values(&[overload.word()]).inc();
+        self.lines.refused(overload);
     }
 
     /// Notes how long an answer took.

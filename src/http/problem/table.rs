@@ -1,6 +1,6 @@
 //! The one table of statuses.
 
-use super::{FieldProblem, NearName, Problem};
+use super::{FieldProblem, NearName, Overload, Problem};
 use crate::domain::access::Scope;
 use crate::domain::names::HostKey;
 use crate::ingest::{FieldError, Refusal};
@@ -259,6 +259,12 @@ impl Problem {
         Self { retry_after: Some(1), ..problem }
     }
 
+    /// 503: bodies in flight take all the room there is for them.
+    pub fn too_many_bodies() -> Self {
+        let problem = Self::busy("Too many bodies are being sent at once; nothing was stored");
+        Self { overload: Some(Overload::Bodies), ..problem }
+    }
+
     /// 503 of the readiness probe.
     pub fn not_ready() -> Self {
         let title = "The server is not ready";
@@ -296,7 +302,10 @@ impl From<RecordError> for Problem {
                 "This Idempotency-Key came with another body within the last 7 days; nothing was \
                  stored. Use a new key for each new report",
             ),
-            RecordError::Busy => Self::busy("Too many reports are waiting; nothing was stored"),
+            RecordError::Busy => Self {
+                overload: Some(Overload::Reports),
+                ..Self::busy("Too many reports are waiting; nothing was stored")
+            },
             RecordError::DiskFull => {
                 let detail = "The server's disk is nearly full; nothing was stored";
                 Self { retry_after: Some(30), ..Self::busy(detail) }
@@ -324,7 +333,10 @@ impl From<ReadError> for Problem {
                 "These filters match so rarely that the answer was not found in time; narrow \
                  the window with from= and to=, or name a host",
             ),
-            ReadError::Busy => Self::cannot_read("Too many questions are being answered at once"),
+            ReadError::Busy => Self {
+                overload: Some(Overload::Questions),
+                ..Self::cannot_read("Too many questions are being answered at once")
+            },
             ReadError::Unsettled => Self::cannot_read(
                 "What was recorded last cannot be read by host while the database takes no writes",
             ),
