@@ -140,7 +140,7 @@ impl<'a> Wanted<'a> {
         if limit < PART || wanted.len() == known.len() {
             return None;
         }
-        *steps += (wanted.len() + known.len()) / 2;
+        *steps += usize::midpoint(wanted.len(), known.len());
         let (short, long) =
             if wanted.len() < known.len() { (wanted, known) } else { (known, wanted) };
         long.contains(short).then_some(PART)
