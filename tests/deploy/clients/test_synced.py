@@ -362,11 +362,11 @@ class Comparisons(SyncedCase):
         self.assertWords(seen, done, h1=NOTHING, h2=NOTHING)
         seen, done = self.check(tasks, hosts=("h1", "h2"), GITOPS_STATUS_ACCEPT_DELEGATED="true")
         self.assertWords(seen, done, h1="synced", h2=NOTHING)
+        far = "ansible_host=127.0.0.1 ansible_port=1"
         for task in ("connection: local", "vars: {ansible_connection: local}", "connection: ansible.builtin.local"):
-            seen, done = self.check(f"- {{name: Same, SAME, {task}}}", hosts=("h1",), variables={"h1": UNREACHABLE})
+            seen, done = self.check(f"- {{name: Same, SAME, {task}}}", hosts=("h1",), variables={"h1": far})
             self.assertWords(seen, done, h1=NOTHING)
-        seen, done = self.check("- {name: Same, SAME}", hosts=("h1",), variables={"h1": UNREACHABLE},
-                                head="  connection: local\n  vars: {ansible_connection: local}\n")
+        seen, done = self.check("- {name: Same, SAME}", hosts=("h1",), variables={"h1": far}, head="  connection: local\n")
         self.assertWords(seen, done, h1="synced")
         seen, done = self.check("- {name: Same, SAME, delegate_to: '{{ inventory_hostname }}'}", hosts=("h1",))
         self.assertWords(seen, done, h1="synced")
