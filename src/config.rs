@@ -192,7 +192,7 @@ pub struct ServeArgs {
         value_name = "LIST"
     )]
     pub trusted_proxies: Networks,
-    /// This server's address as people see it, like https://status.example.org/gitops: pages under it
+    /// This server's address as people see it, like `https://status.example.org/gitops`: pages under it
     /// may write. Needed where a proxy changes the name it passes on.
     #[arg(
         long,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// A body must be there after this time.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
-/// Bytes of all bodies in flight, beyond the first [`FIRST_BYTES`] of each.
+/// Bytes of all bodies in flight, beyond the first `FIRST_BYTES` of each.
 pub const BODIES_MAX_BYTES: usize = 16 << 20;
 /// Bytes of a body that draw on nothing shared: a small report goes through whatever else is being sent.
 /// How many bodies there can be, the number of connections bounds.
