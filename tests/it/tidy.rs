@@ -1,6 +1,8 @@
 //! The house rules that a machine can check: arrows between rooms, sizes of files and functions,
 //! and that nobody edits the history.
 
+mod circles;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
