@@ -1,7 +1,7 @@
 //! Where the database is, how connections to it are opened, and why they may not be.
 
-use super::Trouble;
 use super::place::{beside, followed};
+use super::trouble::Trouble;
 use crate::domain::shown::{ShowPath as _, shown};
 use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;

@@ -4,8 +4,8 @@
 //! begun anew meanwhile. A copy of 2 million entries takes 2 seconds.
 
 use super::connect::{BUSY_TIMEOUT, Location, OpenError};
+use super::trouble::{Trouble, code_of};
 use super::whole::{Head, head};
-use super::{Trouble, code_of};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions, Connection};
 use std::path::Path;

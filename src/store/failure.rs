@@ -54,7 +54,7 @@ impl DatabaseError for Said {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Trouble, code_of};
+    use crate::store::trouble::{Trouble, code_of};
 
     #[test]
     fn a_failure_of_the_other_driver_is_judged_like_one_of_sqlx() {

@@ -7,7 +7,8 @@
 
 use super::connect::Location;
 use super::lock::Hold;
-use super::{Trouble, migrate};
+use super::migrate;
+use super::trouble::Trouble;
 use crate::domain::shown::quoted;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};

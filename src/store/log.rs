@@ -6,9 +6,9 @@
 //! at some 64 MB. Nobody can while somebody reads: what a reader may still want stays, and the log
 //! grows. Ours read for seconds; another program may for hours.
 
-use super::Trouble;
 use super::connect::{Location, without_waiting};
 use super::failure::of_sync;
+use super::trouble::Trouble;
 use super::writer::Writer;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};

@@ -12,10 +12,10 @@ mod states;
 
 pub use episodes::{Closed, EpisodeRecord};
 
-use super::Trouble;
 use super::courses::{Names, Resume, Walk, Walked};
 use super::readers::{ReadError, Readers};
 use super::refold::{Root, roots};
+use super::trouble::Trouble;
 use super::writer::written_states;
 use crate::domain::content::Content;
 use crate::domain::course::{Change, Course};

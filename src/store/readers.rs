@@ -1,9 +1,9 @@
 //! Read-only connections with a deadline inside SQLite: dropping a query's future does not stop
 //! SQLite, a progress handler that looks at the clock does.
 
-use super::code_of;
 use super::connect::Location;
 use super::dictionary::Dictionary;
+use super::trouble::code_of;
 use sqlx::sqlite::SqliteConnection;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;

@@ -5,10 +5,10 @@ mod compare;
 
 pub use compare::{Difference, Verdict, verify};
 
-use super::Trouble;
 use super::connect::Location;
 use super::courses::{Names, Walk};
 use super::dictionary::Dictionary;
+use super::trouble::Trouble;
 use super::writer::{Writer, keep_states, note_out_of_order, run};
 use crate::domain::course::{Change, Step};
 use crate::domain::names::HostKey;

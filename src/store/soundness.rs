@@ -4,8 +4,8 @@
 //! by one. Here the history's indexes are summed up and compared with its sums instead, which finds
 //! what flips on a disk in a tenth of the time; what somebody edits is found by the tree.
 
-use super::Trouble;
 use super::connect::Location;
+use super::trouble::Trouble;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 

@@ -4,7 +4,7 @@
 //! Leaf hashes are not kept, they are worked out from the rows; so a leaf always says what its row
 //! says now, and the kept subtrees say what the rows said when they were written.
 
-use super::Trouble;
+use super::trouble::Trouble;
 mod audit;
 
 pub use audit::{Audit, Fault, audit};

@@ -6,12 +6,12 @@
 use super::{leaves_of, rows};
 use crate::domain::line::unhex;
 use crate::domain::tree::{Frontier, Hash, KEPT_LEAVES, KEPT_LEVELS, Node};
-use crate::store::Trouble;
 use crate::store::connect::Location;
 use crate::store::dictionary::Dictionary;
 use crate::store::refold::Progress;
 use crate::store::rows::hash8;
 use crate::store::threads;
+use crate::store::trouble::Trouble;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 use std::collections::{BTreeMap, HashMap};

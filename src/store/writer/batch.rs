@@ -10,7 +10,7 @@ use crate::domain::report::Source;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::domain::tree::{Frontier, Hash, Node};
-use crate::store::Trouble;
+use crate::store::trouble::Trouble;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ use crate::domain::report::{Run, Sender, Source};
 use crate::domain::time::Timestamp;
 use crate::store::dictionary::Dictionary;
 use crate::store::rows::{NarrowEntry, content_json, hash8};
-use crate::store::{Trouble, code_of, is_busy};
+use crate::store::trouble::{Trouble, code_of, is_busy};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, Executor, Row};
