@@ -1,8 +1,9 @@
 //! What a report says, apart from who, when and in which run: the part that repeats, and is
 //! therefore stored once and found again by its digest.
 
-use super::report::{ChangedFile, Status, ValidationStatus};
+use super::files::ChangedFile;
 use super::time::Timestamp;
+use super::words::{Status, ValidationStatus};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use sha2::{Digest, Sha256};

@@ -217,8 +217,8 @@ impl Course {
             self.status = status;
         }
         let speaks = step.source.is_some_and(|source| speaks_of_files(source, step.content));
-        if speaks && !self.files.is_of(step.content) {
-            self.files = FileSet::of(step.content);
+        if speaks && !self.files.is_of(step.content.files()) {
+            self.files = FileSet::of(step.content.files());
         }
         if step.source.is_some_and(Source::is_deployment) {
             self.deployment = Some(step.digest);

@@ -1,9 +1,40 @@
-//! A set of files as segments and episodes compare it: sorted distinct paths, whatever the order
-//! they were sent in and whatever else was said of them.
+//! The files that differ: each as it was sent, and their set as segments and episodes compare it
+//! (sorted distinct paths, whatever the order they were sent in and whatever else was said of them).
 
-use super::content::Content;
+use super::words::FileKind;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+
+/// A file that differs: a bare path, or with what more the sender knew.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChangedFile {
+    /// The path (or name) as sent.
+    pub path: String,
+    /// How it differs and its SHA-256 (64 lowercase hex digits), if the sender said either.
+    pub detail: Option<FileDetail>,
+}
+
+/// What a sender may know of a file beyond its path. At least one of the two is known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileDetail {
+    /// How it differs.
+    pub kind: Option<FileKind>,
+    /// SHA-256 of its contents, 64 lowercase hex digits.
+    pub sha256: Option<String>,
+}
+
+impl serde::Serialize for ChangedFile {
+    /// The form of the line: a string, or an object of exactly `kind`, `path`, `sha256`.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let Some(detail) = &self.detail else { return serializer.serialize_str(&self.path) };
+        let mut object = serializer.serialize_struct("ChangedFile", 3)?;
+        object.serialize_field("kind", &detail.kind)?;
+        object.serialize_field("path", &self.path)?;
+        object.serialize_field("sha256", &detail.sha256)?;
+        object.end()
+    }
+}
 
 /// First half of the SHA-256 of a set's JSON: its key in the dictionary.
 pub type FileSetDigest = [u8; 16];
@@ -22,9 +53,9 @@ impl FileSet {
     /// No files at all.
     pub const NONE: Self = Self(None);
 
-    /// The files a content names.
-    pub fn of(content: &Content) -> Self {
-        Self::new(content.files().iter().map(|file| file.path.clone()).collect())
+    /// The set of the files that were named.
+    pub fn of(files: &[ChangedFile]) -> Self {
+        Self::new(files.iter().map(|file| file.path.clone()).collect())
     }
 
     /// The set of these paths.
@@ -40,11 +71,10 @@ impl FileSet {
         Self(Some(Arc::new(Paths { digest, paths })))
     }
 
-    /// Whether this is the set of the files a content names, without building that set in the usual
+    /// Whether this is the set of the files that were named, without building that set in the usual
     /// case (the same files in the same order as before).
-    pub fn is_of(&self, content: &Content) -> bool {
-        let files = content.files();
-        files.iter().map(|file| &file.path).eq(self.paths()) || *self == Self::of(content)
+    pub fn is_of(&self, files: &[ChangedFile]) -> bool {
+        files.iter().map(|file| &file.path).eq(self.paths()) || *self == Self::of(files)
     }
 
     /// The paths, sorted.

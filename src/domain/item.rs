@@ -3,8 +3,8 @@
 
 use super::cell::guarded;
 use super::line::{Entry, hex, leaf_hash};
-use super::report::{Source, ValidationStatus};
 use super::time::Timestamp;
+use super::words::{Source, ValidationStatus};
 use serde::Serialize;
 
 /// The CSV columns, in order.
@@ -200,8 +200,9 @@ impl CsvItems {
 mod tests {
     use super::*;
     use crate::domain::content::Content;
+    use crate::domain::files::ChangedFile;
     use crate::domain::names::HostKey;
-    use crate::domain::report::{ChangedFile, Kind, Sender, Status, Transition};
+    use crate::domain::report::{Kind, Sender, Status, Transition};
     use std::sync::Arc;
 
     fn entry(message: &str) -> Entry {

@@ -244,7 +244,8 @@ pub fn unhex<const N: usize>(digits: impl AsRef<[u8]>) -> Option<[u8; N]> {
 mod tests {
     use super::*;
     use crate::domain::content::Labels;
-    use crate::domain::report::{ChangedFile, FileDetail, FileKind, Status, ValidationStatus};
+    use crate::domain::files::{ChangedFile, FileDetail};
+    use crate::domain::words::{FileKind, Status, ValidationStatus};
 
     const ORIGIN: &str = "gitops-status-server/000102030405060708090a0b0c0d0e0f";
 

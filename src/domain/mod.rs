@@ -28,3 +28,4 @@ pub mod text;
 pub mod time;
 pub mod timeline;
 pub mod tree;
+pub mod words;

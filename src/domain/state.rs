@@ -340,7 +340,9 @@ impl HostState {
         });
         Course {
             status: self.status_in_force(),
-            files: self.files_in_force().map_or(FileSet::NONE, FileSet::of),
+            files: self
+                .files_in_force()
+                .map_or(FileSet::NONE, |content| FileSet::of(content.files())),
             deployment: self.deployment.as_ref().map(|word| word.value.digest()),
             last: self.newest.place.max(self.retired.unwrap_or(self.newest.place)).time,
             good_until: self.stale_from(),

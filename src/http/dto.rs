@@ -1,9 +1,10 @@
 //! Wire types: what answers look like. They borrow from the domain and live for one answer.
 
 use crate::domain::line::hex;
-use crate::domain::report::{Source, Status, Transition, ValidationStatus};
+use crate::domain::report::{Source, Status, Transition};
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
+use crate::domain::words::ValidationStatus;
 use crate::recorder::{ActReceipt, Receipt};
 use crate::store::Rejection;
 use serde::Serialize;

@@ -4,11 +4,13 @@
 use super::json::{Json, Object};
 use super::printed;
 use crate::domain::content::Labels;
+use crate::domain::files::{ChangedFile, FileDetail};
 use crate::domain::max_age::MAX_AGE_SECONDS;
 use crate::domain::names::{HostKey, parse_name};
-use crate::domain::report::{ChangedFile, FileDetail, FileKind, Run};
+use crate::domain::report::Run;
 use crate::domain::text::is_web_address;
 use crate::domain::time::Timestamp;
+use crate::domain::words::FileKind;
 use std::sync::Arc;
 
 /// Bytes a text field may have (`validation_message` excepted).

@@ -4,7 +4,8 @@ use super::fields::{Fields, MESSAGE_MAX_BYTES};
 use crate::domain::content::Content;
 use crate::domain::max_age::StaleAfter;
 use crate::domain::names::HostKey;
-use crate::domain::report::{Kind, Report, Source, Status, ValidationStatus};
+use crate::domain::report::{Kind, Report, Source, Status};
+use crate::domain::words::ValidationStatus;
 use std::sync::Arc;
 
 pub(super) fn parse(fields: &mut Fields, ages: &StaleAfter) -> Option<Report> {

@@ -2,12 +2,11 @@
 
 use crate::domain::content::{Content, ContentDigest, Labels};
 use crate::domain::course::Course;
-use crate::domain::report::{
-    ChangedFile, FileDetail, FileKind, Kind, Source, Status, Transition, ValidationStatus,
-};
+use crate::domain::files::{ChangedFile, FileDetail};
 use crate::domain::state::{HostState, Place, Word};
 use crate::domain::time::Timestamp;
 use crate::domain::tree::Hash;
+use crate::domain::words::{FileKind, Kind, Source, Status, Transition, ValidationStatus};
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;

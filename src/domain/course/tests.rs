@@ -1,7 +1,7 @@
 //! The course against an oracle that looks at every instant by itself.
 
 use super::*;
-use crate::domain::report::ChangedFile;
+use crate::domain::files::ChangedFile;
 use proptest::prelude::*;
 use std::sync::Arc;
 

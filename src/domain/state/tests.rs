@@ -1,7 +1,7 @@
 //! The fold against a plain reading of the contract (section 3), for any order of arrival.
 
 use super::*;
-use crate::domain::report::ChangedFile;
+use crate::domain::files::ChangedFile;
 use proptest::prelude::*;
 
 /// One host's report at a small set of times, with the few contents that matter to the fold.

@@ -1,8 +1,8 @@
 //! Which values parameters and fields may have, where the types they are derived from do not say:
 //! closed lists of words, forms, lengths. By name, because a name means the same everywhere.
 
-use crate::domain::report::{FileKind, Kind, Source, Status, ValidationStatus};
 use crate::domain::review::GroupBy;
+use crate::domain::words::{FileKind, Kind, Source, Status, ValidationStatus};
 use crate::http::host_filter::HOST_FILTERS;
 use crate::ingest::{
     ARRAY_MAX_REPORTS, FILES_MAX, LABEL_NAME_MAX_CHARS, LABEL_VALUE_MAX_CHARS, LABELS_MAX,

@@ -193,7 +193,7 @@ fn state(
     let reports = found.reports + folded + course.open?.reports;
     // What is in force is what the course says: a retirement may stand between.
     let in_force = Word { place: newest.place, value: course.status };
-    let files = word(FILES).filter(|word| course.files.is_of(&word.value));
+    let files = word(FILES).filter(|word| course.files.is_of(word.value.files()));
     Some(HostState {
         key: past.attributes.key.clone(),
         host_id: past.root(),
