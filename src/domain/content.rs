@@ -3,7 +3,7 @@
 
 use super::files::ChangedFile;
 use super::time::Timestamp;
-use super::words::{Status, ValidationStatus};
+use super::words::{Source, Status, ValidationStatus};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use sha2::{Digest, Sha256};
@@ -101,6 +101,14 @@ impl Content {
     /// The files in force after this content, if it speaks of files.
     pub fn files(&self) -> &[ChangedFile] {
         self.changed_files.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a report of this source with this content speaks of files: it names them, or it is
+    /// a whole deployment state, or it says `synced`.
+    pub fn speaks_of_files(&self, source: Source) -> bool {
+        self.changed_files.is_some()
+            || source.is_deployment()
+            || self.status == Some(Status::Synced)
     }
 
     /// The files' paths joined by `, `; empty for none.

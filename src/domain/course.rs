@@ -8,8 +8,8 @@
 
 use super::content::{Content, ContentDigest};
 use super::files::FileSet;
+use super::place::Place;
 use super::report::{Kind, Source, Status};
-use super::state::{Place, speaks_of_files};
 use super::time::{SECOND, Timestamp};
 
 /// An entry as far as the course depends on it.
@@ -216,7 +216,7 @@ impl Course {
         if let Some(status) = step.content.status {
             self.status = status;
         }
-        let speaks = step.source.is_some_and(|source| speaks_of_files(source, step.content));
+        let speaks = step.source.is_some_and(|source| step.content.speaks_of_files(source));
         if speaks && !self.files.is_of(step.content.files()) {
             self.files = FileSet::of(step.content.files());
         }

@@ -4,7 +4,7 @@
 //! It holds the position, the newest id of the first page, the resolved time window, and digests of
 //! the filters; the last four bytes are a checksum, so that a cut or mistyped cursor is noticed.
 
-use super::state::Place;
+use super::place::Place;
 use super::time::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

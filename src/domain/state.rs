@@ -7,33 +7,15 @@
 
 mod neighbours;
 
-pub use neighbours::{Before, Neighbours, Surroundings, Unknown};
-
 use super::content::Content;
 use super::course::{Course, OpenEpisode, OpenSegment};
 use super::files::FileSet;
 use super::names::HostKey;
+use super::place::{Place, Word};
 use super::report::{Kind, Report, Run, Source, Status, Transition};
+use super::surroundings::{Before, Surroundings};
 use super::time::{MINUTE, SECOND, Timestamp};
 use std::sync::Arc;
-
-/// A report's place in its host's order: by time, then by id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The time that counts.
-    pub time: Timestamp,
-    /// The entry's id.
-    pub id: u64,
-}
-
-/// The newest word of some kind, and its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Word<T> {
-    /// Where it was said.
-    pub place: Place,
-    /// What was said.
-    pub value: T,
-}
 
 /// A host's folded state: everything `GET /status` shows, and what the next fold needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,14 +76,6 @@ pub struct Judgement {
     pub late: bool,
     /// What it does at its own place in time.
     pub transition: Transition,
-}
-
-/// Whether a report of this source with this content speaks of files: it names them, or it is
-/// a whole deployment state, or it says `synced`.
-pub fn speaks_of_files(source: Source, content: &Content) -> bool {
-    content.changed_files.is_some()
-        || source.is_deployment()
-        || content.status == Some(Status::Synced)
 }
 
 impl HostState {
@@ -248,18 +222,18 @@ impl HostState {
             self.newest = Word { place, value: (content.clone(), report.run.clone()) };
         }
         let of_kind = if deployment { &mut self.deployment } else { &mut self.check };
-        set_newer(of_kind, place, || content.clone());
-        let speaks_of_files = speaks_of_files(report.source, content);
+        Word::set_newer(of_kind, place, || content.clone());
+        let speaks_of_files = content.speaks_of_files(report.source);
         if speaks_of_files {
-            set_newer(&mut self.files, place, || content.clone());
+            Word::set_newer(&mut self.files, place, || content.clone());
         }
         if speaks_of_files || content.status.is_some() {
-            set_newer(&mut self.word, place, || content.clone());
+            Word::set_newer(&mut self.word, place, || content.clone());
         }
         if let Some(status) = content.status {
-            set_newer(&mut self.status, place, || status);
+            Word::set_newer(&mut self.status, place, || status);
             if !deployment {
-                set_newer(&mut self.check_status, place, || status);
+                Word::set_newer(&mut self.check_status, place, || status);
             }
             self.fold_drift(status, place, next_drift);
         }
@@ -370,12 +344,6 @@ impl HostState {
     }
 }
 
-fn set_newer<T>(word: &mut Option<Word<T>>, place: Place, value: impl FnOnce() -> T) {
-    if word.as_ref().is_none_or(|old| place >= old.place) {
-        *word = Some(Word { place, value: value() });
-    }
-}
-
 /// What a report does at its own place, given what was in force before it.
 fn transition(report: &Report, before: &Before) -> Transition {
     let said = report.content.status;
@@ -386,7 +354,7 @@ fn transition(report: &Report, before: &Before) -> Transition {
     }
     let status_before = before.status.unwrap_or(Status::Unknown);
     let status_changes = said.is_some_and(|status| status != status_before);
-    let files_change = speaks_of_files(report.source, &report.content)
+    let files_change = report.content.speaks_of_files(report.source)
         && match &before.files {
             Some(files) => !files.same_files(&report.content),
             None => !report.content.files().is_empty(),

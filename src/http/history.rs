@@ -13,7 +13,7 @@ use super::problem::{Problem, ProblemBody};
 use super::respond::{self, Prepared, accepts_gzip};
 use super::{AppState, host_filter::HostFilter};
 use crate::domain::cursor::Cursor;
-use crate::domain::state::Place;
+use crate::domain::place::Place;
 use crate::store::Page;
 use actix_web::http::Method;
 use actix_web::http::header;

@@ -43,6 +43,6 @@ pub async fn current(
 }
 
 /// A v1 report that came later wins; without any, the newest report.
-fn newness(state: &HostState) -> (Option<u64>, crate::domain::state::Place) {
+fn newness(state: &HostState) -> (Option<u64>, crate::domain::place::Place) {
     (state.newest_legacy_id, state.newest.place)
 }

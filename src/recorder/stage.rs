@@ -5,9 +5,10 @@ use super::{AHEAD_TOLERANCE, Receipt, RecordError, Submission, Task};
 use crate::domain::course::{Change, Step};
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;
+use crate::domain::place::Place;
 use crate::domain::push::Grouping;
 use crate::domain::report::{Kind, Report, Source};
-use crate::domain::state::{HostState, Judgement, Place};
+use crate::domain::state::{HostState, Judgement};
 use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::tree::Hash;
 use crate::store::{
@@ -259,7 +260,7 @@ impl<'t> Stage<'t> {
         state: &HostState,
         report: &Report,
         at: Place,
-    ) -> Result<crate::domain::state::Surroundings, Trouble> {
+    ) -> Result<crate::domain::surroundings::Surroundings, Trouble> {
         let (mut neighbours, unknown) = state.neighbours(report, at);
         let names = Names::of(state);
         if unknown.is_any() {

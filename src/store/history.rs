@@ -13,7 +13,7 @@ pub(super) use texts::BY_HOST;
 use super::readers::{ReadError, Readers};
 use super::rows::{NarrowEntry, PACKED_COLUMNS, unpack};
 use crate::domain::line::Entry;
-use crate::domain::state::Place;
+use crate::domain::place::Place;
 use crate::domain::time::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};

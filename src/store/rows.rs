@@ -3,7 +3,8 @@
 use crate::domain::content::{Content, ContentDigest, Labels};
 use crate::domain::course::Course;
 use crate::domain::files::{ChangedFile, FileDetail};
-use crate::domain::state::{HostState, Place, Word};
+use crate::domain::place::{Place, Word};
+use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::domain::tree::Hash;
 use crate::domain::words::{FileKind, Kind, Source, Status, Transition, ValidationStatus};

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::files::ChangedFile;
+use crate::domain::surroundings::Neighbours;
 use proptest::prelude::*;
 
 /// One host's report at a small set of times, with the few contents that matter to the fold.
@@ -58,7 +59,7 @@ fn walk(all: &Placed, until: Place) -> Before {
     let mut before = Before::default();
     for (_, report) in sorted {
         before.exists = true;
-        if speaks_of_files(report.source, &report.content) {
+        if report.content.speaks_of_files(report.source) {
             before.files = Some(report.content.clone());
         }
         match report.content.status {

@@ -5,7 +5,7 @@
 use super::query::{Format, HistoryQuery};
 use crate::domain::item::CsvItems;
 use crate::domain::line::{Entry, LineWriter};
-use crate::domain::state::Place;
+use crate::domain::place::Place;
 use crate::store::{Page, ReadError, Readers};
 use std::sync::Arc;
 

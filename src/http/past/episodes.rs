@@ -3,8 +3,8 @@
 use super::{Csv, PastQuery, Seconds, named};
 use crate::domain::cursor::{Cursor, filter_digest};
 use crate::domain::names::HostKey;
+use crate::domain::place::Place;
 use crate::domain::report::Source;
-use crate::domain::state::Place;
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
 use crate::http::history::Format;

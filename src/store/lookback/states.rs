@@ -3,8 +3,9 @@
 use super::{Lookback, Past};
 use crate::domain::content::Content;
 use crate::domain::course::{Change, DAY, midnight};
+use crate::domain::place::{Place, Word};
 use crate::domain::report::{Run, Status};
-use crate::domain::state::{HostState, Place, Word};
+use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::store::history::BY_HOST;
 use crate::store::readers::Readers;

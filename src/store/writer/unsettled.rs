@@ -4,7 +4,8 @@
 use super::batch::{Batch, NewEntry};
 use super::settle::Pace;
 use crate::domain::course::Change;
-use crate::domain::state::{HostState, Place};
+use crate::domain::place::Place;
+use crate::domain::state::HostState;
 use foldhash::HashMap;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

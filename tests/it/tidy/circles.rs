@@ -15,7 +15,6 @@ const STANDING: &[&[&str]] = &[
         "src/commands/verify/held.rs",
     ],
     &["src/config.rs", "src/config/offline.rs"],
-    &["src/domain/course.rs", "src/domain/state.rs", "src/domain/state/neighbours.rs"],
     &[
         "src/http/access.rs",
         "src/http/history.rs",
