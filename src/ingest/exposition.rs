@@ -5,13 +5,10 @@
 //! Only families of plain samples are kept apart by their labels; of histograms and summaries only
 //! the form is checked, not whether they fit together.
 
-mod quote;
-mod series;
+pub mod quote;
+pub mod series;
 
-pub use quote::quote;
-pub use series::check;
-
-use quote::quote_byte;
+use quote::{quote, quote_byte};
 use std::collections::{HashMap, HashSet};
 
 /// A metric family as pushed.

@@ -4,7 +4,8 @@
 //! What a Pushgateway refuses is refused with its words. Beyond that, a stack state must say
 //! something we can write down: which stack, and 0, 1 or 2.
 
-use super::exposition::{self, Family, FamilyKind, quote};
+use super::exposition::quote::quote;
+use super::exposition::{self, Family, FamilyKind, series};
 use super::fields::{LABEL_NAME_MAX_CHARS, LABEL_VALUE_MAX_CHARS, LABELS_MAX};
 use crate::domain::content::{Content, Labels};
 use crate::domain::max_age::StaleAfter;
@@ -174,7 +175,7 @@ impl GroupingKey {
         // Before the body is looked at: what is refused for its path must not cost more.
         self.labels()?;
         let families = exposition::parse(body)?;
-        exposition::check(&families, &self.pairs())?;
+        series::check(&families, &self.pairs())?;
         let of = |name: &str| families.iter().find(|family| family.name == name);
         let run_at = of(LAST_RUN).and_then(run_at);
         let stacks = of(STATE).map(|family| self.stacks(family)).transpose()?.unwrap_or_default();

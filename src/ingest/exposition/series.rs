@@ -1,5 +1,6 @@
 //! Whether what is pushed can stand in a group: no timestamps, no series twice.
 
+use super::quote::quote;
 use super::{Family, FamilyKind, Sample};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -28,7 +29,7 @@ pub fn check(families: &[Family], key: &[(String, String)]) -> Result<(), String
             }
             count += 1;
             if twice.len() < LISTED_MAX && bytes < LISTED_MAX_BYTES {
-                let name = super::quote(family.name.as_bytes());
+                let name = quote(family.name.as_bytes());
                 let shown = shown(&labels(sample, key), kind, sample.value);
                 bytes += shown.len();
                 twice.push(format!(
@@ -86,7 +87,7 @@ fn labels(sample: &Sample, key: &[(String, String)]) -> BTreeMap<String, String>
 fn shown(labels: &BTreeMap<String, String>, kind: &str, value: f64) -> String {
     let mut text = String::from("{ ");
     for (name, value) in labels {
-        let (name, value) = (super::quote(name.as_bytes()), super::quote(value.as_bytes()));
+        let (name, value) = (quote(name.as_bytes()), quote(value.as_bytes()));
         let _ = write!(text, "label:<name:{name} value:{value} > ");
     }
     let _ = write!(text, "{kind}:<value:{} > }}", number(value));
