@@ -9,26 +9,29 @@ mod folding;
 mod incoming;
 mod messages;
 mod pushes;
+mod queue;
 mod settler;
 mod stage;
+mod task;
 
-pub use acts::{Act, ActError, ActReceipt, Deed};
-pub use messages::{IdempotencyKey, Receipt, RecordError, Submission};
+pub use messages::{
+    AHEAD_TOLERANCE, Act, ActError, ActReceipt, Deed, IdempotencyKey, Receipt, RecordError,
+    Submission,
+};
 pub use settler::QueueSettler;
+pub use task::Clock;
 
 use crate::board::Board;
-use crate::domain::time::Timestamp;
-use crate::domain::tree::Frontier;
-use crate::store::{Batch, CommitError, Dictionary, Location, Rejection, Space, Trouble, Writer};
-use disk::Disk;
+use crate::store::{Batch, Dictionary, Location, Rejection, Space, Trouble, Writer};
 use folding::Folding;
 use incoming::{Incoming, Last, Results};
-use settler::Lag;
+use queue::Job;
 use stage::Stage;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use task::{Disk, Lag, MOVED_RETRIES, Task};
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that may wait; more are refused with [`RecordError::Busy`].
@@ -37,22 +40,6 @@ pub const QUEUE_MAX_REQUESTS: usize = 1024;
 pub const QUEUE_MAX_BYTES: usize = 16 << 20;
 /// How often the recorder looks whether another process (an import by hand) has written.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
-/// How often a batch is folded anew because another process wrote in between.
-const MOVED_RETRIES: usize = 5;
-/// A report further ahead of our clock than this draws a warning, in microseconds.
-pub const AHEAD_TOLERANCE: i64 = 5 * crate::domain::time::MINUTE;
-
-/// The clock: microseconds UTC. Handed in, so that tests can freeze it.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-enum Job {
-    Record(Submission, oneshot::Sender<Result<Vec<Receipt>, RecordError>>),
-    Reject(Vec<Rejection>, usize, oneshot::Sender<()>),
-    Probe(oneshot::Sender<bool>),
-    Act(Act, oneshot::Sender<Result<ActReceipt, ActError>>),
-    /// These hosts, or all; answered with whether it is done.
-    Settle(Option<Vec<i64>>, oneshot::Sender<bool>),
-}
 
 /// The handle everyone records through; cheap to clone.
 #[derive(Debug, Clone)]
@@ -156,6 +143,11 @@ impl Recorder {
         answered.await.unwrap_or(Err(RecordError::Unknown.into()))
     }
 
+    /// For those who read by host.
+    pub fn settler(&self, board: Arc<Board>) -> QueueSettler {
+        QueueSettler { queue: self.queue.downgrade(), settled: self.settled.clone(), board }
+    }
+
     /// Whether the database takes writes just now.
     pub async fn can_write(&self) -> bool {
         let (answer, answered) = oneshot::channel();
@@ -169,29 +161,6 @@ fn refusal(error: &mpsc::error::TrySendError<Job>) -> RecordError {
         mpsc::error::TrySendError::Full(_) => RecordError::Busy,
         mpsc::error::TrySendError::Closed(_) => RecordError::NotStored,
     }
-}
-
-struct Task {
-    writer: Writer,
-    board: Arc<Board>,
-    clock: Clock,
-    space: Arc<Space>,
-    disk: Disk,
-    folding: Folding,
-    waiting_bytes: Arc<AtomicUsize>,
-    /// Every entry up to here is settled; for those who read by host.
-    settled: Arc<AtomicU64>,
-    lag: Lag,
-    origin: Arc<str>,
-    last_received: Timestamp,
-    last_host_id: i64,
-    size: u64,
-    /// The Merkle tree over all entries.
-    tree: Frontier,
-    /// Memory may differ from the database: load before the next fold.
-    void: bool,
-    /// The last write failed: the next probe really writes.
-    failing: bool,
 }
 
 impl Task {
@@ -313,85 +282,5 @@ impl Task {
         let mut batch = stage.into_batch();
         batch.rejections.clone_from(&incoming.rejections);
         Ok((batch, results))
-    }
-
-    /// Commits a batch and puts it up. `Err(None)`: another process has written meanwhile.
-    async fn commit(&mut self, mut batch: Batch) -> Result<(), Option<RecordError>> {
-        batch.grow(&self.tree);
-        match self.writer.commit(&batch).await {
-            Ok(refolded) => {
-                self.failing = false;
-                self.lag.commits += 1;
-                self.folding.note(self.writer.pages_written());
-                self.size += batch.entries.len() as u64;
-                self.tell_settled();
-                if let Some(growth) = batch.growth.take() {
-                    self.tree = growth.tree;
-                }
-                let runs = if batch.groupings.is_empty() { None } else { self.last_runs().await };
-                if let Some(newest) = batch.entries.last() {
-                    self.last_received = newest.entry.received_at;
-                    batch.put_in(refolded);
-                    self.last_host_id += batch.new_hosts.len() as i64;
-                }
-                if !batch.entries.is_empty() || runs.is_some() {
-                    self.board.publish(batch.states, runs, self.size);
-                }
-                Ok(())
-            }
-            Err(CommitError::Moved) => {
-                self.void = true;
-                Err(None)
-            }
-            Err(CommitError::NotStored(error)) => {
-                Err(Some(self.note(&error, RecordError::NotStored)))
-            }
-            Err(CommitError::Unknown(error)) => Err(Some(self.note(&error, RecordError::Unknown))),
-        }
-    }
-
-    /// The time at which what is folded now came.
-    fn now(&self) -> Timestamp {
-        (self.clock)().max(self.last_received)
-    }
-
-    /// Logs a failure once, and distrusts what is in memory.
-    fn note(&mut self, error: &Trouble, outcome: RecordError) -> RecordError {
-        tracing::error!(%error, stored = ?outcome, "a batch was not committed");
-        self.distrust(error);
-        self.void = true;
-        self.failing = true;
-        outcome
-    }
-
-    /// Loads what may be wrong in memory. `locked`: nobody else may write until the next commit, since
-    /// somebody did before the last one; a busy neighbour would come first for ever.
-    async fn catch_up(&mut self, locked: bool) -> Result<(), Trouble> {
-        if locked {
-            self.writer.lock().await?;
-        }
-        if self.void { self.load().await } else { Ok(()) }
-    }
-
-    async fn load(&mut self) -> Result<(), Trouble> {
-        let loaded = self.writer.load().await?;
-        self.size = loaded.size;
-        self.tree = loaded.tree;
-        self.last_host_id = loaded.last_host_id;
-        self.last_received = loaded.last_received.max(self.last_received);
-        self.tell_settled();
-        self.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
-        self.void = false;
-        Ok(())
-    }
-
-    async fn probe(&mut self) -> bool {
-        let probed = self.writer.probe(self.failing, (self.clock)()).await.map_err(Trouble::from);
-        if let Err(error) = &probed {
-            tracing::warn!(%error, "the database does not take writes");
-            self.distrust(error);
-        }
-        self.failing &= probed.is_err();
-        probed.is_ok()
     }
 }

@@ -1,79 +1,19 @@
 //! Acts of people: retiring a host, and giving it a new name. Each is a batch of its own.
 
-use super::{MOVED_RETRIES, RecordError, Task};
+use super::messages::{Act, ActError, ActReceipt, Deed, RecordError};
+use super::task::{MOVED_RETRIES, Task};
 use crate::board::Inner;
 use crate::domain::content::Content;
 use crate::domain::course::Step;
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;
 use crate::domain::place::Place;
-use crate::domain::report::{Kind, Sender, Transition};
+use crate::domain::report::{Kind, Transition};
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::domain::tree::Hash;
 use crate::store::{Batch, NewEntry, Renaming};
 use std::sync::Arc;
-
-/// What a person asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deed {
-    /// The host is no more.
-    Retire {
-        /// Why, in the person's words.
-        reason: Option<String>,
-    },
-    /// The host used to have another name, whose entries fold into it.
-    Alias {
-        /// The former name.
-        of: HostKey,
-    },
-}
-
-/// An act on a host.
-#[derive(Debug, Clone)]
-pub struct Act {
-    /// The host (its new name).
-    pub key: HostKey,
-    /// What is done to it.
-    pub deed: Deed,
-    /// Who does it.
-    pub sender: Arc<Sender>,
-}
-
-/// The answer to an act.
-#[derive(Debug, Clone)]
-pub struct ActReceipt {
-    /// The entry's id.
-    pub id: u64,
-    /// The entry's leaf hash.
-    pub hash: [u8; 32],
-    /// The host's state after it.
-    pub state: Option<Arc<HostState>>,
-}
-
-/// Why an act was not recorded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ActError {
-    /// There is no such host.
-    #[error("unknown host")]
-    Unknown(HostKey),
-    /// The host has another name now.
-    #[error("{} is called {} now", show(.0), show(.1))]
-    Renamed(HostKey, HostKey),
-    /// The host is retired already.
-    #[error("{} is retired already", show(.0))]
-    Retired(HostKey),
-    /// A name cannot become a former name of itself.
-    #[error("{} would fold into itself", show(.0))]
-    Cycle(HostKey),
-    /// As for reports.
-    #[error(transparent)]
-    Failed(#[from] RecordError),
-}
-
-fn show(key: &HostKey) -> String {
-    format!("{}/{}", key.server_group, key.host)
-}
 
 /// The host of a name, and whether that is its name now.
 fn host_of<'b>(board: &'b Inner, key: &HostKey) -> Result<&'b Arc<HostState>, ActError> {

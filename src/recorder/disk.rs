@@ -1,26 +1,15 @@
 //! What the recorder looks after besides reports: other writers, room on the disk, SQLite's log, and a disk
 //! that fails.
 
-use super::{Job, RecordError, Task};
+use super::messages::RecordError;
+use super::queue::Job;
+use super::task::Task;
 use crate::store::{LARGE_BYTES, Trouble};
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 /// Looks (one a second) after which it is no question of ours that holds on to the log.
 const PINNED_LOOKS: u32 = 3;
-
-/// What is known of the disk.
-#[derive(Debug, Default)]
-pub(super) struct Disk {
-    /// Whether it was said that there is too little room.
-    short: bool,
-    /// Looks at which the log was large and could not be folded back.
-    pinned: u32,
-    /// Bytes of the log when that was said last.
-    warned_at: u64,
-    /// A sync failed: nothing may be built on what is in memory.
-    pub lost: bool,
-}
 
 impl Task {
     /// Whether there is too little room to write anything. Said once, when it begins and when it ends.
@@ -89,14 +78,17 @@ impl Task {
         }
     }
 
-    /// After a sync that failed, the recorder ends: see `Trouble::is_lost_sync`.
-    pub(super) fn distrust(&mut self, error: &Trouble) {
-        if error.is_lost_sync() && !self.disk.lost {
-            self.disk.lost = true;
-            tracing::error!(
-                %error,
-                "the disk failed to sync: stopping, so that nothing is built on what it may have lost"
-            );
+    /// The log is folded back but for what came meanwhile.
+    pub(super) async fn fold_rest(&mut self, outcome: Result<bool, Trouble>) {
+        self.folding.busy = false;
+        let folded = match outcome {
+            Ok(false) => return,
+            Ok(true) => self.writer.fold_rest().await.map_err(Trouble::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = folded {
+            tracing::warn!(%error, "the log could not be folded back just now");
+            self.distrust(&error);
         }
     }
 

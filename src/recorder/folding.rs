@@ -1,7 +1,6 @@
 //! When SQLite's log is folded back: beside the commits, as soon as it is long. A commit that had to do it
 //! would hold up every report behind it for tens of milliseconds.
 
-use super::Task;
 use crate::store::{LOG_STRETCH, Location, LogFolder, Trouble};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -11,7 +10,7 @@ use tokio::task::JoinHandle;
 pub(super) struct Folding {
     /// Pages that had been written when it last looked, about.
     looked_at: u64,
-    busy: bool,
+    pub busy: bool,
     begin: mpsc::Sender<()>,
     ended: mpsc::Receiver<Result<bool, Trouble>>,
     task: JoinHandle<()>,
@@ -54,21 +53,5 @@ impl Folding {
         let Self { begin, ended, task, .. } = self;
         drop((begin, ended));
         let _ = task.await;
-    }
-}
-
-impl Task {
-    /// The log is folded back but for what came meanwhile.
-    pub(super) async fn fold_rest(&mut self, outcome: Result<bool, Trouble>) {
-        self.folding.busy = false;
-        let folded = match outcome {
-            Ok(false) => return,
-            Ok(true) => self.writer.fold_rest().await.map_err(Trouble::from),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = folded {
-            tracing::warn!(%error, "the log could not be folded back just now");
-            self.distrust(&error);
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! What is taken from the queue for one batch.
 
-use super::{Act, ActError, ActReceipt, Job, Receipt, RecordError, Submission};
+use super::messages::{Act, ActError, ActReceipt, Receipt, RecordError, Submission};
+use super::queue::Job;
 use crate::store::{REJECTIONS_KEPT, Rejection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

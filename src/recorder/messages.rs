@@ -4,7 +4,11 @@ use crate::domain::names::HostKey;
 use crate::domain::push::Push;
 use crate::domain::report::{Report, Sender};
 use crate::domain::state::{HostState, Judgement};
+use crate::domain::time::MINUTE;
 use std::sync::Arc;
+
+/// A report further ahead of our clock than this draws a warning, in microseconds.
+pub const AHEAD_TOLERANCE: i64 = 5 * MINUTE;
 
 /// What one request asks to be recorded, whole or not at all.
 #[derive(Debug)]
@@ -72,4 +76,65 @@ pub enum RecordError {
     /// The commit itself failed: it may be stored or not.
     #[error("the commit failed")]
     Unknown,
+}
+
+/// What a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// The host is no more.
+    Retire {
+        /// Why, in the person's words.
+        reason: Option<String>,
+    },
+    /// The host used to have another name, whose entries fold into it.
+    Alias {
+        /// The former name.
+        of: HostKey,
+    },
+}
+
+/// An act on a host.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// The host (its new name).
+    pub key: HostKey,
+    /// What is done to it.
+    pub deed: Deed,
+    /// Who does it.
+    pub sender: Arc<Sender>,
+}
+
+/// The answer to an act.
+#[derive(Debug, Clone)]
+pub struct ActReceipt {
+    /// The entry's id.
+    pub id: u64,
+    /// The entry's leaf hash.
+    pub hash: [u8; 32],
+    /// The host's state after it.
+    pub state: Option<Arc<HostState>>,
+}
+
+/// Why an act was not recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActError {
+    /// There is no such host.
+    #[error("unknown host")]
+    Unknown(HostKey),
+    /// The host has another name now.
+    #[error("{} is called {} now", show(.0), show(.1))]
+    Renamed(HostKey, HostKey),
+    /// The host is retired already.
+    #[error("{} is retired already", show(.0))]
+    Retired(HostKey),
+    /// A name cannot become a former name of itself.
+    #[error("{} would fold into itself", show(.0))]
+    Cycle(HostKey),
+    /// As for reports.
+    #[error(transparent)]
+    Failed(#[from] RecordError),
+}
+
+fn show(key: &HostKey) -> String {
+    format!("{}/{}", key.server_group, key.host)
 }

@@ -1,12 +1,12 @@
 //! What a push leaves out: a stack that its grouping held and that is not in it any more is gone,
 //! which is not the same as clean.
 
+use super::messages::{Receipt, Submission};
 use super::stage::Stage;
-use super::{Receipt, Submission, Task};
 use crate::domain::names::HostKey;
 use crate::domain::push::Push;
 use crate::domain::report::{Kind, Report, Source};
-use crate::store::{LastRuns, PushedGrouping, Trouble};
+use crate::store::{PushedGrouping, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Stage<'_> {
@@ -66,17 +66,5 @@ impl Stage<'_> {
             Some((name, report.key.clone()))
         });
         found.collect()
-    }
-}
-
-impl Task {
-    /// When each job was last pushed; `None` if that cannot be read just now: the next batch loads it.
-    pub(super) async fn last_runs(&mut self) -> Option<LastRuns> {
-        let found = self.writer.last_runs().await;
-        if let Err(error) = &found {
-            tracing::warn!(%error, "the time of the last push cannot be read");
-            self.void = true;
-        }
-        found.ok()
     }
 }

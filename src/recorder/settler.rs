@@ -1,6 +1,8 @@
 //! When hosts are settled: soon after they have reported, before they are read by host, and at the end.
 
-use super::{Job, MOVED_RETRIES, RecordError, Recorder, Task};
+use super::messages::RecordError;
+use super::queue::Job;
+use super::task::{MOVED_RETRIES, Task};
 use crate::board::Board;
 use crate::store::{CommitError, Pace, Patience, Settle, Settler};
 use std::sync::Arc;
@@ -12,30 +14,12 @@ const BUSY: usize = 100;
 /// Hosts settled at once in between: a report that comes meanwhile waits for them.
 const AT_ONCE: usize = 8;
 
-/// How far settling may lag behind.
-#[derive(Debug, Default)]
-pub(super) struct Lag {
-    /// What was there at the last look around is overdue.
-    overdue: u64,
-    /// Commits since then,
-    pub commits: usize,
-    /// and whether there were many before it.
-    busy: bool,
-}
-
 /// Asks the recorder to settle what is about to be read. It does not keep the recorder alive.
 #[derive(Debug)]
 pub struct QueueSettler {
-    queue: mpsc::WeakSender<Job>,
-    settled: Arc<AtomicU64>,
-    board: Arc<Board>,
-}
-
-impl Recorder {
-    /// For those who read by host.
-    pub fn settler(&self, board: Arc<Board>) -> QueueSettler {
-        QueueSettler { queue: self.queue.downgrade(), settled: self.settled.clone(), board }
-    }
+    pub(super) queue: mpsc::WeakSender<Job>,
+    pub(super) settled: Arc<AtomicU64>,
+    pub(super) board: Arc<Board>,
 }
 
 impl Settler for QueueSettler {
@@ -55,11 +39,6 @@ impl Settler for QueueSettler {
 }
 
 impl Task {
-    /// Tells those who read by host how far everything is settled.
-    pub(super) fn tell_settled(&self) {
-        self.settled.store(self.writer.settled_up_to(), Ordering::Release);
-    }
-
     /// What is there by now is overdue: it is settled within the next second, evenly, along with the
     /// commits if there are many.
     pub(super) fn pace_settling(&mut self) {

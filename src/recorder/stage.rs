@@ -1,7 +1,8 @@
 //! A batch being folded in memory, before anything is written.
 
 use super::incoming::Results;
-use super::{AHEAD_TOLERANCE, Receipt, RecordError, Submission, Task};
+use super::messages::{AHEAD_TOLERANCE, Receipt, RecordError, Submission};
+use super::task::Task;
 use crate::domain::course::{Change, Step};
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;

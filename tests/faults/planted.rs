@@ -142,7 +142,7 @@ pub const PLANTED: &[Planted] = &[
         found_by: "disk-full",
         because: ANYTHING,
         edits: &[(
-            "src/recorder.rs",
+            "src/recorder/task.rs",
             "        self.void = true;
         self.failing = true;",
             "        self.failing = true;",
@@ -175,7 +175,7 @@ pub const PLANTED: &[Planted] = &[
         says: "the server goes on with a disk that has failed to sync",
         found_by: "io-error",
         because: &["goes on after a sync that failed"],
-        edits: &[("src/recorder/disk.rs", "            self.disk.lost = true;\n", "")],
+        edits: &[("src/recorder/task.rs", "            self.disk.lost = true;\n", "")],
     },
     Planted {
         name: "second-server-let-in",
@@ -247,7 +247,11 @@ pub const PLANTED: &[Planted] = &[
         says: "a clock that goes back takes received_at with it",
         found_by: "clock",
         because: &["received_at goes back"],
-        edits: &[("src/recorder.rs", "(self.clock)().max(self.last_received)", "(self.clock)()")],
+        edits: &[(
+            "src/recorder/task.rs",
+            "(self.clock)().max(self.last_received)",
+            "(self.clock)()",
+        )],
     },
     Planted {
         name: "stop-at-once",

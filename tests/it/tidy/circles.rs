@@ -41,15 +41,6 @@ const STANDING: &[&[&str]] = &[
         "src/http/status.rs",
         "src/http/system.rs",
     ],
-    &[
-        "src/recorder.rs",
-        "src/recorder/acts.rs",
-        "src/recorder/disk.rs",
-        "src/recorder/folding.rs",
-        "src/recorder/incoming.rs",
-        "src/recorder/settler.rs",
-        "src/recorder/stage.rs",
-    ],
     &["src/store/connect.rs", "src/store/place.rs"],
     &[
         "src/store/courses.rs",
