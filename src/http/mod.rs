@@ -1,9 +1,10 @@
 //! The only rooms that know actix: routes here, problems in `problem`, one file per noun, wire types
 //! in `dto`, the OpenAPI document in `openapi`.
 //!
-//! A handler extracts, calls, maps. Whatever it needs of the machine it finds in [`AppState`].
+//! A handler extracts, calls, maps. Whatever it needs of the machine it finds in [`AppState`] (`app`).
 
 mod access;
+mod app;
 mod body;
 mod connection;
 mod dto;
@@ -29,94 +30,24 @@ pub mod server;
 mod site;
 mod status;
 mod system;
+mod tokens;
 mod unread;
 
-pub use access::Tokens;
+pub use app::{AppState, Rules};
 pub use body::{BODIES_MAX_BYTES, BODY_DEADLINE};
 pub use openapi::document;
 pub use params::Params;
 pub use problem::Problem;
 pub use reports::parse_only;
 pub use respond::Prepared;
+pub use tokens::Tokens;
 
-use crate::board::Board;
-use crate::domain::checkpoint::SigningKeys;
-use crate::domain::max_age::StaleAfter;
 use crate::domain::report::Source;
-use crate::domain::time::Timestamp;
-use crate::recorder::{Clock, Recorder};
-use crate::store::{Readers, Space};
 use access::{ADMIN, METRICS, NOTHING, READ, report};
 use actix_web::middleware::from_fn;
 use actix_web::web;
-use body::BodyBudget;
-use ipnet::IpNet;
-use metrics::Meters;
-use prepared::PreparedStatus;
 use route::{Endpoint, at, timed};
 use std::sync::Arc;
-use url::Url;
-
-/// What handlers work with. One for all workers.
-pub struct AppState {
-    /// The write path.
-    pub recorder: Recorder,
-    /// Every host's state.
-    pub board: Arc<Board>,
-    /// Raw history.
-    pub readers: Arc<Readers>,
-    /// What checkpoints are signed with.
-    pub keys: Arc<SigningKeys>,
-    /// The clock.
-    pub clock: Clock,
-    /// The room on the database's disk.
-    pub space: Arc<Space>,
-    /// How the outside is let in.
-    pub rules: Rules,
-    budget: BodyBudget,
-    status: PreparedStatus,
-    meters: Meters,
-}
-
-/// Settings that decide what a request may do.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// `max_age` for reports that bring none.
-    pub stale_after: StaleAfter,
-    /// Whether checks may create hosts.
-    pub cron_creates_hosts: bool,
-    /// Bytes a body may have.
-    pub max_body_bytes: usize,
-    /// The job whose stacks `/metrics` shows as `drift_stack_*`; empty for none.
-    pub pushgateway_compat_job: String,
-    /// Whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The server's address as people see it, if the operator has said it.
-    pub public_url: Option<Url>,
-    /// Who may do what.
-    pub tokens: Tokens,
-}
-
-impl AppState {
-    /// Puts the parts together.
-    pub fn new(
-        recorder: Recorder,
-        board: Arc<Board>,
-        readers: Arc<Readers>,
-        keys: Arc<SigningKeys>,
-        clock: Clock,
-        space: Arc<Space>,
-        rules: Rules,
-    ) -> Self {
-        let (budget, status) = (BodyBudget::default(), PreparedStatus::default());
-        let meters = Meters::new();
-        Self { recorder, board, readers, keys, clock, space, rules, budget, status, meters }
-    }
-
-    fn now(&self) -> Timestamp {
-        (self.clock)()
-    }
-}
 
 /// Every path, what it takes, and what that needs: no method stands here without. `document()`
 /// describes the same list; a test compares them.

@@ -1,7 +1,7 @@
 //! The access tokens: whether the file is in force, and when tokens expire. Nothing without a file.
 
-use super::super::access::Tokens;
 use super::text::{Labels, Text};
+use crate::http::tokens::Tokens;
 
 /// Writes them.
 pub fn write(text: &mut Text, tokens: &Tokens) {
