@@ -10,6 +10,7 @@ mod values;
 use super::past::{annotations, episodes, reviews, timeline};
 use super::problem::{FieldProblem, NearName, Problem, ProblemBody};
 use super::respond::{JSON, Prepared};
+use super::route::Endpoint;
 use super::{dto, history, hosts, legacy, metrics, proofs, push, reports, status, system};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
@@ -73,26 +74,23 @@ struct Document;
 const ALIASES: [(&str, &str); 3] =
     [("/status.json", "/api/status"), ("/-/healthy", "/health"), ("/-/ready", "/ready")];
 
-/// The document as committed in `openapi/openapi.json`: pretty-printed, with a line end.
-pub fn document() -> &'static str {
-    static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| {
-        let mut document = Document::openapi();
-        for (alias, original) in ALIASES {
-            let operation = document.paths.get_path_operation(original, HttpMethod::Get);
-            let mut operation = operation.expect("the original is documented").clone();
-            let id = operation.operation_id.take().unwrap_or_default();
-            operation.operation_id = Some(format!("{id}_alias"));
-            operation.summary = operation.summary.map(|text| format!("{text} (alias)"));
-            document.paths.add_path_operation(alias, vec![HttpMethod::Get], operation);
-        }
-        security::fill_in(&mut document);
-        problems::fill_in(&mut document);
-        values::fill_in(&mut document);
-        let mut text = document.to_pretty_json().expect("the document has only string keys");
-        text.push('\n');
-        text
-    })
+/// The text of the document, pretty-printed and with a line end. `endpoints` say what each path needs.
+pub fn text(endpoints: &[Endpoint]) -> String {
+    let mut document = Document::openapi();
+    for (alias, original) in ALIASES {
+        let operation = document.paths.get_path_operation(original, HttpMethod::Get);
+        let mut operation = operation.expect("the original is documented").clone();
+        let id = operation.operation_id.take().unwrap_or_default();
+        operation.operation_id = Some(format!("{id}_alias"));
+        operation.summary = operation.summary.map(|text| format!("{text} (alias)"));
+        document.paths.add_path_operation(alias, vec![HttpMethod::Get], operation);
+    }
+    security::fill_in(&mut document, endpoints);
+    problems::fill_in(&mut document);
+    values::fill_in(&mut document);
+    let mut text = document.to_pretty_json().expect("the document has only string keys");
+    text.push('\n');
+    text
 }
 
 /// This document
@@ -100,9 +98,9 @@ pub fn document() -> &'static str {
 /// OpenAPI 3.1, the same bytes as `openapi/openapi.json` in the repository.
 #[utoipa::path(get, path = "/api-docs/openapi.json", tag = "system", operation_id = "openapi",
     responses((status = 200, description = "The OpenAPI document", body = Object, example = json!({"openapi": "3.1.0"}))))]
-pub async fn serve(request: HttpRequest) -> HttpResponse {
+pub fn serve(request: &HttpRequest, document: &'static str) -> HttpResponse {
     static BODY: OnceLock<Prepared> = OnceLock::new();
-    BODY.get_or_init(|| Prepared::new(document())).answer(&request, JSON)
+    BODY.get_or_init(|| Prepared::new(document)).answer(request, JSON)
 }
 
 /// To Swagger UI

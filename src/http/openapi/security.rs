@@ -2,8 +2,8 @@
 //! not have it.
 
 use super::super::access::{API_KEY, Needs};
-use super::super::endpoints;
 use super::super::problem::{PROBLEM_JSON, Problem, ProblemBody};
+use super::super::route::Endpoint;
 use super::problems::example_of;
 use crate::domain::access::Scope;
 use utoipa::openapi::path::Operation;
@@ -19,7 +19,7 @@ const BEARER: &str = "token";
 const KEY: &str = "api_key";
 
 /// Writes it into the document.
-pub fn fill_in(document: &mut OpenApi) {
+pub fn fill_in(document: &mut OpenApi, endpoints: &[Endpoint]) {
     let components = document.components.get_or_insert_with(Components::new);
     let about = "An access token, if the server runs with TOKENS_FILE. The scope that an operation needs \
                  stands with it: report, read, metrics or admin.";
@@ -28,7 +28,7 @@ pub fn fill_in(document: &mut OpenApi) {
     let about = "The same, for clients that cannot send Authorization.";
     let key = ApiKey::Header(ApiKeyValue::with_description(API_KEY, about));
     components.add_security_scheme(KEY, SecurityScheme::ApiKey(key));
-    for endpoint in endpoints() {
+    for endpoint in endpoints {
         let (route, methods) = endpoint.needs();
         let Some(item) = document.paths.paths.get_mut(route) else { continue };
         for (method, needs) in methods {
