@@ -6,7 +6,7 @@
 
 use super::app::AppState;
 use super::problem::Problem;
-use super::{body, reports};
+use super::{body, outcomes};
 use crate::domain::access::{Caller, Denial, Scope};
 use crate::domain::report::Source;
 use actix_web::body::{BoxBody, MessageBody};
@@ -75,7 +75,7 @@ pub async fn admitted(
     };
     problem.close = !body::drain(&mut request.take_payload()).await;
     if let Needs::Report(source) = needs {
-        problem = reports::reject(&app, source, problem, vec![(None, None)], 1).await;
+        problem = outcomes::reject(&app, source, problem, vec![(None, None)], 1).await;
     }
     Ok(request.into_response(problem.error_response()))
 }

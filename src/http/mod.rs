@@ -15,6 +15,7 @@ mod hosts;
 mod legacy;
 mod metrics;
 mod openapi;
+mod outcomes;
 mod overload;
 mod params;
 pub mod past;

@@ -2,8 +2,9 @@
 //! Pushgateway gives, in plain text, because its clients print them; problems that it does not have
 //! (413, 503 …) are ours.
 
+use super::outcomes::{Subject, count, list_refusal, reject};
 use super::problem::{Problem, ProblemBody};
-use super::reports::{Subject, count, list_refusal, options, reject, sender};
+use super::reports::{options, sender};
 use super::{AppState, access, body};
 use crate::domain::names::NAME_MAX_CHARS;
 use crate::domain::report::Source;

@@ -1,9 +1,9 @@
 //! Reports come in: three routes, one way through.
 
 use super::dto::{ReportAnswer, ReportReceipt, ReportsAnswer, StatusRow, V1Status};
-use super::metrics::Outcome;
 use super::openapi::answers::{Recorded, RecordedV1};
 use super::openapi::shapes::{CronBody, PipelineBody, V1Body};
+use super::outcomes::{count, reject, subject};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
 use super::{AppState, access, body, proxies};
@@ -13,7 +13,6 @@ use crate::domain::report::{Sender, Source};
 use crate::domain::time::Timestamp;
 use crate::ingest::{self, Parsed, Refusal};
 use crate::recorder::{IdempotencyKey, Receipt, RecordError, Submission};
-use crate::store::Rejection;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -23,10 +22,6 @@ use std::sync::Arc;
 const KEY_MAX_CHARS: usize = 255;
 /// Names a 404 proposes.
 const NEAR_MAX: usize = 5;
-/// Characters of a reason kept in the list of rejections.
-const REASON_MAX_CHARS: usize = 1000;
-/// Refused reports listed of one request; the reason says how many there were.
-const SUBJECTS_MAX: usize = 100;
 /// What every stored report is answered with, as v1 did.
 const MESSAGE: &str = "Status updated successfully";
 /// An answer whose files weigh more than this many bytes goes out piece by piece: each element of an
@@ -181,13 +176,6 @@ async fn record(
     }
 }
 
-/// Counts what became of the reports of a request that went through.
-pub(super) fn count(state: &AppState, source: Source, receipts: &[Receipt]) {
-    let duplicates = receipts.iter().filter(|receipt| receipt.duplicate).count();
-    state.meters.reports(source, Outcome::Stored, receipts.len() - duplicates);
-    state.meters.reports(source, Outcome::Duplicate, duplicates);
-}
-
 /// Everything but the recording: what benches compare the write path with.
 pub async fn parse_only(
     request: HttpRequest,
@@ -339,54 +327,6 @@ fn unknown_hosts(
     let may_know_of = |group: &str| access::may_know_of(request, group);
     let near = state.board.near(&unknown[0].1, may_know_of, NEAR_MAX);
     Problem::unknown_hosts(unknown, array, near)
-}
-
-/// Of which group and host a refused report is, as far as that could be read.
-pub(super) type Subject = (Option<String>, Option<String>);
-
-fn subject(key: &HostKey) -> Subject {
-    (Some(key.server_group.to_string()), Some(key.host.to_string()))
-}
-
-/// Lists and counts a refusal of `reports` reports, then hands the problem back. What the server itself
-/// could not do is no fault of theirs: it is only counted. Nor is a stranger's request listed, who
-/// could push everybody else out of the list: `gitops_auth_failures_total` has it.
-pub(super) async fn reject(
-    state: &AppState,
-    source: Source,
-    problem: Problem,
-    subjects: Vec<Subject>,
-    reports: usize,
-) -> Problem {
-    if problem.is_ours() {
-        state.meters.reports(source, Outcome::Failed, reports);
-    } else if !problem.is_of_a_stranger() {
-        list_refusal(state, source, &problem.reason(), subjects, reports).await;
-    }
-    problem
-}
-
-/// Lists refused reports for `GET /rejections`, and counts them.
-pub(super) async fn list_refusal(
-    state: &AppState,
-    source: Source,
-    reason: &str,
-    subjects: Vec<Subject>,
-    reports: usize,
-) {
-    state.meters.reports(source, Outcome::Rejected, reports);
-    let time = state.now();
-    let reason: String = reason.chars().take(REASON_MAX_CHARS).collect();
-    let reason: Arc<str> = reason.into();
-    let rejection = |(server_group, host)| Rejection {
-        time,
-        source,
-        server_group,
-        host,
-        reason: reason.clone(),
-    };
-    let subjects = subjects.into_iter().take(SUBJECTS_MAX);
-    state.recorder.reject(subjects.map(rejection).collect()).await;
 }
 
 /// Who hands this request in.
