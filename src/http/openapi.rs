@@ -1,7 +1,6 @@
 //! The OpenAPI document, generated from the handlers, and Swagger UI on top of it.
 
 pub mod answers;
-pub mod past;
 mod problems;
 mod security;
 pub mod shapes;
@@ -49,11 +48,11 @@ use utoipa_swagger_ui::Config;
         ProblemBody<'_>, FieldProblem, NearName, dto::StatusRow<'_>, dto::V1Status<'_>,
         dto::V1File<'_>, dto::Counts, dto::RejectionRow, dto::Health, dto::Index<'_>,
         dto::ReportReceipt<'_>, HistoryPage, HistoryItem, PipelineReport, CronReport, V1Report,
-        Recorded, RecordedV1, Summary, GroupSummary, past::EpisodeAnswer,
+        Recorded, RecordedV1, Summary, GroupSummary, episodes::EpisodeAnswer,
         ReportedFile, V1ReportedFile, FileObject, PipelineBody, CronBody, V1Body,
         timeline::TimelineItem<'_>, episodes::EpisodeItem<'_>, episodes::EpisodePage<'_>,
-        annotations::Annotation, episodes::Superseded, reviews::Review, past::ReviewItem,
-        past::ReviewTotals, hosts::ActAnswer<'_>, hosts::RetireBody, hosts::AliasBody,
+        annotations::Annotation, episodes::Superseded, reviews::Review, reviews::shapes::ReviewItem,
+        reviews::shapes::ReviewTotals, hosts::ActAnswer<'_>, hosts::RetireBody, hosts::AliasBody,
         hosts::FormerName, proofs::InclusionProof<'_>, proofs::ConsistencyProof<'_>,
     )),
     tags(

@@ -14,6 +14,7 @@ use crate::store::{LookbackError, Question};
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
+use utoipa::IntoParams;
 
 /// Names the newest id an answer knows, where the body has no room for it.
 const AS_OF: HeaderName = HeaderName::from_static("gitops-as-of");
@@ -25,6 +26,40 @@ pub struct PastQuery {
     pub hosts: HostFilter,
     /// Which stretch, as of which id.
     pub question: Question,
+}
+
+/// The same as the document describes them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "described, never built")]
+pub struct PastParams {
+    /// May be repeated.
+    #[param(example = json!(["rsyslog-prod"]))]
+    server_group: Option<Vec<String>>,
+    /// May be repeated.
+    #[param(example = json!(["rsyslog-01"]))]
+    host: Option<Vec<String>>,
+    /// As deployed at the end of the stretch; may be repeated.
+    #[param(example = json!(["prod"]))]
+    environment: Option<Vec<String>>,
+    /// As deployed at the end of the stretch; may be repeated.
+    #[param(example = json!(["rsyslog"]))]
+    server_type: Option<Vec<String>>,
+    /// As deployed at the end of the stretch; may be repeated.
+    #[param(example = json!(["rsyslog"]))]
+    repo_name: Option<Vec<String>>,
+    /// As deployed at the end of the stretch; may be repeated.
+    #[param(example = json!(["gitops-for-servers"]))]
+    project_name: Option<Vec<String>>,
+    /// The beginning (inclusive): RFC 3339, a date, 10-digit seconds, 13-digit milliseconds, `now-90d`.
+    #[param(example = "now-90d")]
+    from: Option<String>,
+    /// The end (exclusive), as `from`; default now.
+    #[param(example = "now")]
+    to: Option<String>,
+    /// Only entries up to this id count, and now is when it came.
+    #[param(example = 4)]
+    as_of: Option<u64>,
 }
 
 impl PastQuery {

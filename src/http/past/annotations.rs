@@ -1,10 +1,9 @@
 //! `GET /annotations`: drifts as Grafana draws them over other panels.
 
 use super::episodes::{EpisodeItem, Pick, find};
-use super::{PastQuery, named};
+use super::{PastParams, PastQuery, named};
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
-use crate::http::openapi::past::PastParams;
 use crate::http::params::Params;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::respond::{JSON, Prepared};

@@ -1,6 +1,6 @@
 //! `GET /episodes`: drifts, one by one.
 
-use super::{Csv, PastQuery, Seconds, named};
+use super::{Csv, PastParams, PastQuery, Seconds, named};
 use crate::domain::cursor::{Cursor, filter_digest};
 use crate::domain::names::HostKey;
 use crate::domain::place::Place;
@@ -8,7 +8,6 @@ use crate::domain::report::Source;
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
 use crate::http::history::Format;
-use crate::http::openapi::past::{EpisodeAnswer, PastParams};
 use crate::http::params::{self, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::respond::{JSON, Prepared, varies_by_accept};
@@ -75,6 +74,15 @@ pub struct EpisodeItem<'a> {
     /// The commit that was deployed when it ended.
     #[schema(required, example = "abc1234567890")]
     pub commit_sha: Option<&'a str>,
+}
+
+/// An episode; or where to look for an id that a late report has retired.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "described, never built")]
+pub enum EpisodeAnswer {
+    Episode(Box<EpisodeItem<'static>>),
+    Superseded(Superseded),
 }
 
 impl<'a> EpisodeItem<'a> {

@@ -1,13 +1,14 @@
 //! `GET /reviews`: what the hosts' time was in a period. The command `review` prints the same.
 
-use super::{Csv, PastQuery, Seconds};
+pub mod shapes;
+
+use super::{Csv, PastParams, PastQuery, Seconds};
 use crate::domain::period::Period;
 use crate::domain::review::{Bounds, Drift, GroupBy, HostPeriod, Item, Tally, add_up};
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
 use crate::http::history::Format;
 use crate::http::host_filter::HostFilter;
-use crate::http::openapi::past::{PastParams, ReviewItem, ReviewTotals};
 use crate::http::params::{Params, segments};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::respond::{JSON, Prepared, varies_by_accept};
@@ -16,6 +17,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use shapes::{ReviewItem, ReviewTotals};
 use utoipa::ToSchema;
 
 /// Everything a review is made of.

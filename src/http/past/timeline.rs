@@ -1,14 +1,13 @@
 //! `GET /timeline`: what every host was over time, in the shapes Grafana's State timeline (segments)
 //! and Status history (`step=`) take as they are.
 
-use super::{PastQuery, Seconds, named};
+use super::{PastParams, PastQuery, Seconds, named};
 use crate::domain::files::FileSet;
 use crate::domain::names::HostKey;
 use crate::domain::report::Status;
 use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::timeline::{ROWS_MAX, TimelineRow, buckets, count_buckets, join, smallest_step};
 use crate::http::AppState;
-use crate::http::openapi::past::PastParams;
 use crate::http::params::Params;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::respond::{JSON, Prepared};

@@ -1,42 +1,7 @@
-//! Shapes of looking back, for the document only.
+//! What a review's items and sums look like, for the document only.
 
-use crate::http::past::episodes::{EpisodeItem, Superseded};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
-
-/// Which hosts, which stretch, as of which id.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "described, never built")]
-pub struct PastParams {
-    /// May be repeated.
-    #[param(example = json!(["rsyslog-prod"]))]
-    server_group: Option<Vec<String>>,
-    /// May be repeated.
-    #[param(example = json!(["rsyslog-01"]))]
-    host: Option<Vec<String>>,
-    /// As deployed at the end of the stretch; may be repeated.
-    #[param(example = json!(["prod"]))]
-    environment: Option<Vec<String>>,
-    /// As deployed at the end of the stretch; may be repeated.
-    #[param(example = json!(["rsyslog"]))]
-    server_type: Option<Vec<String>>,
-    /// As deployed at the end of the stretch; may be repeated.
-    #[param(example = json!(["rsyslog"]))]
-    repo_name: Option<Vec<String>>,
-    /// As deployed at the end of the stretch; may be repeated.
-    #[param(example = json!(["gitops-for-servers"]))]
-    project_name: Option<Vec<String>>,
-    /// The beginning (inclusive): RFC 3339, a date, 10-digit seconds, 13-digit milliseconds, `now-90d`.
-    #[param(example = "now-90d")]
-    from: Option<String>,
-    /// The end (exclusive), as `from`; default now.
-    #[param(example = "now")]
-    to: Option<String>,
-    /// Only entries up to this id count, and now is when it came.
-    #[param(example = 4)]
-    as_of: Option<u64>,
-}
+use utoipa::ToSchema;
 
 /// An item of a review: the keys of what it is grouped by (`group_by=host` has two), then the sums.
 #[derive(Serialize, ToSchema)]
@@ -100,13 +65,4 @@ pub struct ReviewTotals {
     /// The file that differed longest.
     #[schema(required, example = "rsyslog.conf")]
     most_drifted_file: Option<String>,
-}
-
-/// An episode; or where to look for an id that a late report has retired.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "described, never built")]
-pub enum EpisodeAnswer {
-    Episode(Box<EpisodeItem<'static>>),
-    Superseded(Superseded),
 }
