@@ -1,8 +1,8 @@
 //! Arguments of the commands beside `serve`.
 
+use super::database::{DatabaseArgs, KeyArgs};
 use super::tokens::{parse_group, parse_scope, parse_token_name};
 use super::values::{Room, parse_pair};
-use super::{DatabaseArgs, KeyArgs};
 use crate::domain::access::Scope;
 use crate::http::history::Format;
 use clap::{Args, Subcommand, ValueEnum};

@@ -14,7 +14,6 @@ const STANDING: &[&[&str]] = &[
         "src/commands/verify/export.rs",
         "src/commands/verify/held.rs",
     ],
-    &["src/config.rs", "src/config/offline.rs"],
     &["src/store/connect.rs", "src/store/place.rs"],
     &[
         "src/store/courses.rs",
