@@ -13,7 +13,7 @@ use crate::http::Params;
 use crate::http::history::{HistoryQuery, Walk, hosts_filter};
 use crate::store::{Dictionary, Location, Readers, Writer, check_only};
 use indicatif::{ProgressBar, ProgressStyle};
-use proof::LinesSeen;
+use proof::{LinesSeen, Sees};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -92,15 +92,6 @@ async fn to_stdout(mut walk: Walk) -> Result<(), Failure> {
         }
     }
     super::unless_reader_left(stdout.flush())
-}
-
-/// Sees every chunk that is written to a file.
-trait Sees {
-    fn see(&mut self, chunk: &[u8]);
-}
-
-impl Sees for () {
-    fn see(&mut self, _: &[u8]) {}
 }
 
 async fn to_file(

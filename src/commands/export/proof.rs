@@ -1,6 +1,5 @@
 //! The manifest of an export: what it leaves out, so that what it holds can be proven.
 
-use super::Sees;
 use crate::commands::outputs::{Output, Target};
 use crate::commands::{Failure, progress, say};
 use crate::config::ExportArgs;
@@ -13,6 +12,16 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Sees every chunk that is written to a file.
+pub trait Sees {
+    /// Chunks end where lines end.
+    fn see(&mut self, chunk: &[u8]);
+}
+
+impl Sees for () {
+    fn see(&mut self, _: &[u8]) {}
+}
 
 /// What a manifest must know of the lines.
 #[derive(Default)]

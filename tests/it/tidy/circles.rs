@@ -7,7 +7,6 @@ use std::fs;
 
 /// Circles that still stand: the files of each. The list is exact, so it can only shrink.
 const STANDING: &[&[&str]] = &[
-    &["src/commands/export.rs", "src/commands/export/proof.rs"],
     &[
         "src/commands/verify.rs",
         "src/commands/verify/database.rs",
