@@ -1,6 +1,7 @@
 //! The database: its tree, its projections, and what others hold of it.
 
-use super::{Found, Held, Report, listed};
+use super::held::{Found, Held};
+use super::report::{Report, listed};
 use crate::commands::Failure;
 use crate::commands::progress;
 use crate::commands::remembered::{Block, Remembered};

@@ -1,7 +1,7 @@
 //! An export alone: a file of lines, a checkpoint, and the manifest where entries are left out.
 
-use super::held::no_checkpoint;
-use super::{Found, Held, Report};
+use super::held::{Found, Held, no_checkpoint};
+use super::report::Report;
 use crate::commands::{Failure, cannot_check, inputs, wrong_argument};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::line::{hex, leaf_hash, unhex};

@@ -1,6 +1,6 @@
 //! What others hold, and a history is compared with: receipts, checkpoints, keys.
 
-use super::{Report, listed};
+use super::report::{Report, listed};
 use crate::commands::{Failure, cannot_check, inputs, wrong_argument};
 use crate::config::VerifyArgs;
 use crate::domain::checkpoint::{Checkpoint, CheckpointError, PublicKeys};

@@ -7,12 +7,6 @@ use std::fs;
 
 /// Circles that still stand: the files of each. The list is exact, so it can only shrink.
 const STANDING: &[&[&str]] = &[
-    &[
-        "src/commands/verify.rs",
-        "src/commands/verify/database.rs",
-        "src/commands/verify/export.rs",
-        "src/commands/verify/held.rs",
-    ],
     &["src/store/connect.rs", "src/store/place.rs"],
     &[
         "src/store/courses.rs",
