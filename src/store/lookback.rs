@@ -6,11 +6,9 @@
 //! taken out again by folding from before them.
 
 mod attributes;
-mod episodes;
+pub(super) mod episodes;
 mod segments;
 mod states;
-
-pub use episodes::{Closed, EpisodeRecord};
 
 use super::courses::{Names, Resume, Walk, Walked};
 use super::readers::{ReadError, Readers};

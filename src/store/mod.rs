@@ -38,7 +38,8 @@ pub use guards::{Guards, check_guards, put_back};
 pub use history::{Filters, Hosts, Order, Page, PageRequest, Window};
 pub use lock::{Hold, Role};
 pub use log::{LARGE_BYTES, LOG_STRETCH, LogFolder};
-pub use lookback::{Closed, EpisodeRecord, HostChoice, Lookback, LookbackError, Past, Question};
+pub use lookback::episodes::{Closed, EpisodeRecord};
+pub use lookback::{HostChoice, Lookback, LookbackError, Past, Question};
 pub use opening::{check_only, create_or_check, refuse_strange_triggers};
 pub use place::{
     PRIVATE, RESTORING, beside, check_names, close_to_others, folder_of, followed, free_bytes,
@@ -49,10 +50,8 @@ pub use refold::{Difference, Progress, Verdict, fold_anew, rebuild, verify};
 pub use rows::NarrowEntry;
 pub use soundness::check_file;
 pub use space::{FreeBytes, Space};
-pub use tree::{
-    Audit, Fault, TreeHead, audit, entry_hash, grow_over_history, hashes_of, note_signed,
-    tree_head_of,
-};
+pub use tree::audit::{Audit, Fault, audit};
+pub use tree::{TreeHead, entry_hash, grow_over_history, hashes_of, note_signed, tree_head_of};
 pub use trouble::Trouble;
 pub use whole::{Findings, Head, check_whole};
 pub use writer::{

@@ -5,9 +5,7 @@
 //! says now, and the kept subtrees say what the rows said when they were written.
 
 use super::trouble::Trouble;
-mod audit;
-
-pub use audit::{Audit, Fault, audit};
+pub(super) mod audit;
 
 use super::connect::Location;
 use super::dictionary::Dictionary;

@@ -7,7 +7,7 @@ use super::guards::check_guards;
 use super::opening::check_only;
 use super::refold::{Difference, Progress, verify};
 use super::soundness::check_file;
-use super::tree::{Fault, audit};
+use super::tree::audit::{Fault, audit};
 use crate::domain::time::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};

@@ -29,8 +29,6 @@ const STANDING: &[&[&str]] = &[
         "src/store/writer/steps.rs",
         "src/store/writer/unsettled.rs",
     ],
-    &["src/store/lookback.rs", "src/store/lookback/episodes.rs"],
-    &["src/store/tree.rs", "src/store/tree/audit.rs"],
 ];
 
 /// One `use`: the path, and the name it gives here (none for a glob).
