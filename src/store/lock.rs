@@ -3,9 +3,8 @@
 
 use super::connect::{Location, OpenError};
 use super::inode::InodeLock;
-use super::place::{
-    PRIVATE, check_names, check_writable, close_to_others, folder_of, give_to_owner_of,
-};
+use super::place::{PRIVATE, close_to_others, folder_of, give_to_owner_of};
+use super::usable::{check_names, check_writable};
 use rustix::fs::OFlags;
 use std::fs::{File, TryLockError};
 use std::io::{Error, ErrorKind, Read, Write};

@@ -27,6 +27,7 @@ mod space;
 mod threads;
 mod tree;
 mod trouble;
+mod usable;
 mod whole;
 mod writer;
 
@@ -42,8 +43,8 @@ pub use lookback::episodes::{Closed, EpisodeRecord};
 pub use lookback::{HostChoice, Lookback, LookbackError, Past, Question};
 pub use opening::{check_only, create_or_check, refuse_strange_triggers};
 pub use place::{
-    PRIVATE, RESTORING, beside, check_names, close_to_others, folder_of, followed, free_bytes,
-    give_to_owner_of, sync_folder, warning,
+    PRIVATE, RESTORING, beside, close_to_others, folder_of, followed, free_bytes, give_to_owner_of,
+    sync_folder, warning,
 };
 pub use readers::{ReadError, Readers, Settle, Settler};
 pub use refold::{Difference, Progress, Verdict, fold_anew, rebuild, verify};
@@ -53,6 +54,7 @@ pub use space::{FreeBytes, Space};
 pub use tree::audit::{Audit, Fault, audit};
 pub use tree::{TreeHead, entry_hash, grow_over_history, hashes_of, note_signed, tree_head_of};
 pub use trouble::Trouble;
+pub use usable::check_names;
 pub use whole::{Findings, Head, check_whole};
 pub use writer::{
     Batch, CommitError, Disorder, KeyRecord, LastRuns, Loaded, NewEntry, Pace, Patience,

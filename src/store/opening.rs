@@ -3,8 +3,9 @@
 use super::connect::{Location, OpenError};
 use super::guards::Guards;
 use super::lock::Hold;
-use super::place::{check_readable, check_writable, close_to_others, folder_of, sync_folder};
+use super::place::{close_to_others, folder_of, sync_folder};
 use super::trouble::{Trouble, code_of};
+use super::usable::{check_readable, check_writable};
 use super::{guards, log, migrate};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
