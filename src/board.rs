@@ -165,8 +165,8 @@ impl Board {
 mod tests {
     use super::*;
     use crate::domain::content::Content;
+    use crate::domain::place::Place;
     use crate::domain::report::{Kind, Source};
-    use crate::domain::state::Place;
 
     #[test]
     fn names_are_compared_while_the_board_is_free() {
