@@ -96,6 +96,14 @@ impl Board {
         near(wanted, known.filter(|key| may_know_of(&key.server_group)), most)
     }
 
+    /// Every host's state as it is now, by the host's number.
+    pub fn by_number(&self) -> impl Fn(i64) -> Option<Arc<HostState>> + use<> {
+        let inner = self.read();
+        let hosts: HashMap<_, _> =
+            inner.hosts.values().map(|state| (state.host_id, state.clone())).collect();
+        move |host| hosts.get(&host).cloned()
+    }
+
     /// Lets reports that repeat what their host has said share it. What they bring is dropped here,
     /// by the thread that made it, which is far cheaper than by the recorder's.
     pub fn share_contents(&self, reports: &mut [Report]) {
@@ -134,6 +142,25 @@ impl Board {
         inner.version += 1;
     }
 
+    /// Puts up that a host goes on under another name, with this state.
+    pub fn rename(&self, old: &HostKey, state: Arc<HostState>, size: u64) {
+        let mut inner = self.write();
+        let now = state.key.clone();
+        let host_id = inner.hosts.shift_remove(old).map(|state| state.host_id);
+        for former in inner.former.values_mut().filter(|former| former.now == *old) {
+            former.now = now.clone();
+        }
+        if let Some(host_id) = host_id {
+            inner.former.insert(old.clone(), FormerName { host_id, now });
+        }
+        match inner.hosts.get_mut(&state.key) {
+            Some(known) => *known = state,
+            None => drop(inner.hosts.insert_sorted(state.key.clone(), state)),
+        }
+        inner.size = size;
+        inner.version += 1;
+    }
+
     /// Puts up what was loaded from the database, and nothing else. `former`: names, their numbers,
     /// and the numbers of the hosts they belong to.
     pub fn replace(
@@ -164,7 +191,9 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::apply::{Host, apply};
     use crate::domain::content::Content;
+    use crate::domain::event::Event;
     use crate::domain::place::Place;
     use crate::domain::report::{Kind, Source};
 
@@ -182,7 +211,10 @@ mod tests {
         };
         let place = Place { time: Timestamp(0), id: 1 };
         let board = Board::default();
-        board.publish([Arc::new(HostState::begin(1, &report, place).0)], None, 1);
+        let (mut state, key) = (None, report.key.clone());
+        let event = Event::of(&report, place);
+        apply(&mut state, Host { key: &key, id: 1 }, &[event], &mut Vec::new());
+        board.publish(state.map(Arc::new), None, 1);
         let wanted = HostKey::new("web", "web-1");
         let free = |_: &str| board.inner.try_write().is_ok();
         assert_eq!(board.near(&wanted, free, 5), [report.key]);

@@ -8,9 +8,10 @@ mod disk;
 mod folding;
 mod incoming;
 mod messages;
+mod projector;
 mod pushes;
 mod queue;
-mod settler;
+mod refolding;
 mod stage;
 mod task;
 
@@ -18,20 +19,22 @@ pub use messages::{
     AHEAD_TOLERANCE, Act, ActError, ActReceipt, Deed, IdempotencyKey, Receipt, RecordError,
     Submission,
 };
-pub use settler::QueueSettler;
 pub use task::Clock;
 
 use crate::board::Board;
-use crate::store::{Batch, Dictionary, Location, Rejection, Space, Trouble, Writer};
+use crate::files::{Location, Space, Trouble};
+use crate::ledger::{Dictionary, Rejection};
+use crate::projection::{Batch, Writer};
 use folding::Folding;
-use incoming::{Incoming, Last, Results};
+use incoming::{Incoming, Results};
 use queue::Job;
+use refolding::{Lag, Refolding};
 use stage::Stage;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use task::{Disk, Lag, MOVED_RETRIES, Task};
+use task::{Disk, MOVED_RETRIES, Task};
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that may wait; more are refused with [`RecordError::Busy`].
@@ -46,31 +49,28 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 pub struct Recorder {
     queue: mpsc::Sender<Job>,
     waiting_bytes: Arc<AtomicUsize>,
-    settled: Arc<AtomicU64>,
     origin: Arc<str>,
 }
 
 impl Recorder {
-    /// Opens the database's writing side and starts the task. The task ends, and closes the
+    /// Opens the database's writing side and starts the task. `projects`: whether this process holds the
+    /// database's lock; another one only appends. The task ends, and closes the
     /// database in order, when the last handle is dropped; await the join handle to see it done.
-    pub async fn start(
+    pub fn start(
         location: &Location,
         dictionary: Arc<Dictionary>,
         new_origin: &str,
         board: Arc<Board>,
         clock: Clock,
         space: Arc<Space>,
+        projects: bool,
     ) -> Result<(Self, tokio::task::JoinHandle<()>), Trouble> {
-        let (writer, loaded) = Writer::open(location, dictionary, new_origin).await?;
+        let refolding = Refolding::start(location, dictionary.clone());
+        let (writer, loaded) = Writer::open(location, dictionary, new_origin, projects)?;
         let (queue, jobs) = mpsc::channel(QUEUE_MAX_REQUESTS);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let settled = Arc::new(AtomicU64::new(writer.settled_up_to()));
-        let recorder = Self {
-            queue,
-            waiting_bytes: waiting_bytes.clone(),
-            settled: settled.clone(),
-            origin: loaded.origin.clone(),
-        };
+        let recorder =
+            Self { queue, waiting_bytes: waiting_bytes.clone(), origin: loaded.origin.clone() };
         let task = Task {
             writer,
             board,
@@ -79,7 +79,8 @@ impl Recorder {
             disk: Disk::default(),
             folding: Folding::start(location),
             waiting_bytes,
-            settled,
+            refolding,
+            projects,
             lag: Lag::default(),
             origin: loaded.origin.clone(),
             last_received: loaded.last_received,
@@ -143,11 +144,6 @@ impl Recorder {
         answered.await.unwrap_or(Err(RecordError::Unknown.into()))
     }
 
-    /// For those who read by host.
-    pub fn settler(&self, board: Arc<Board>) -> QueueSettler {
-        QueueSettler { queue: self.queue.downgrade(), settled: self.settled.clone(), board }
-    }
-
     /// Whether the database takes writes just now.
     pub async fn can_write(&self) -> bool {
         let (answer, answered) = oneshot::channel();
@@ -183,65 +179,60 @@ impl Task {
         while !self.disk.lost {
             tokio::select! {
                 job = jobs.recv() => match job {
-                    // What is recorded already may be settled: there is room kept for that.
-                    Some(job) if !matches!(job, Job::Settle(..)) && self.is_short() => {
-                        self.refuse(job, &RecordError::DiskFull);
-                    }
-                    Some(job) => self.batch(job, &mut jobs).await,
+                    Some(job) if self.is_short() => self.refuse(job, &RecordError::DiskFull),
+                    Some(job) => self.batch(job, &mut jobs),
                     None => break,
                 },
-                _ = look_around.tick() => self.look_around().await,
-                outcome = self.folding.ended() => self.fold_rest(outcome).await,
-                () = std::future::ready(()), if self.is_behind() => self.settle_some().await,
+                _ = look_around.tick() => self.look_around(),
+                outcome = self.folding.ended() => self.fold_rest(outcome),
+                step = self.refolding.ended() => self.refolded(step),
+                () = std::future::ready(()), if self.is_behind() => self.project_some(),
             }
+            self.refold_some();
         }
         self.refuse_all(&mut jobs);
-        self.settle_rest().await;
+        self.project_rest();
+        self.refold_rest().await;
         self.folding.end().await;
-        if let Err(error) = self.writer.close().await {
+        self.refolding.end();
+        if let Err(error) = self.writer.close() {
             tracing::warn!(%error, "the database was not closed in order; it recovers at the next start");
         }
     }
 
     /// Takes what waits, writes it, answers. An act is a batch of its own, behind what came before it.
-    async fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+    fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
         let mut incoming = Incoming::new(self.waiting_bytes.clone());
         incoming.take(first);
         incoming.take_waiting(jobs);
         if incoming.is_to_be_written() {
-            let results = self.record(&mut incoming, jobs).await;
+            let results = self.record(&mut incoming, jobs);
             self.writer.unlock();
             incoming.answer(results);
         }
         if !incoming.probes.is_empty() {
-            let ok = self.probe().await;
+            let ok = self.probe();
             for probe in incoming.probes {
                 let _ = probe.send(ok);
             }
         }
-        match incoming.last {
-            Some(Last::Act(act, answer)) => {
-                let receipt = self.act(&act).await;
-                self.writer.unlock();
-                let _ = answer.send(receipt);
-            }
-            Some(Last::Settle(hosts, answer)) => {
-                let _ = answer.send(self.settle(hosts).await);
-            }
-            None => {}
+        if let Some((act, answer)) = incoming.last {
+            let receipt = self.act(&act);
+            self.writer.unlock();
+            let _ = answer.send(receipt);
         }
     }
 
     /// Folds and commits; one result for each submission.
-    async fn record(&mut self, incoming: &mut Incoming, jobs: &mut mpsc::Receiver<Job>) -> Results {
+    fn record(&mut self, incoming: &mut Incoming, jobs: &mut mpsc::Receiver<Job>) -> Results {
         // Submissions that met something damaged: the others need not suffer.
         let mut damaged = HashSet::new();
         let mut moved = 0;
         while moved < MOVED_RETRIES {
-            if let Err(error) = self.catch_up(moved > 0).await {
+            if let Err(error) = self.catch_up(moved) {
                 return incoming.all(&self.note(&error, RecordError::NotStored));
             }
-            let (batch, results) = match self.fold(incoming, jobs, &damaged).await {
+            let (batch, results) = match self.fold(incoming, jobs, &damaged) {
                 Ok(folded) => folded,
                 Err((at, error)) if error.is_damage() => {
                     tracing::error!(%error, "a report meets something damaged; see `verify`");
@@ -252,10 +243,10 @@ impl Task {
                     return incoming.all(&self.note(&error, RecordError::NotStored));
                 }
             };
-            if batch.is_empty() {
+            if batch.truth.is_empty() {
                 return results;
             }
-            match self.commit(batch).await {
+            match self.commit(batch) {
                 Ok(()) => return results,
                 Err(Some(error)) => return incoming.all(&error),
                 Err(None) => moved += 1,
@@ -265,7 +256,7 @@ impl Task {
     }
 
     /// Folds what has come, and what comes meanwhile: a commit takes hardly longer for it.
-    async fn fold(
+    fn fold(
         &mut self,
         incoming: &mut Incoming,
         jobs: &mut mpsc::Receiver<Job>,
@@ -274,13 +265,13 @@ impl Task {
         let mut stage = Stage::new(self, incoming.reports);
         let mut results = Results::with_capacity(incoming.submissions.len());
         loop {
-            stage.take_rest(&incoming.submissions, damaged, &mut results).await?;
+            stage.take_rest(&incoming.submissions, damaged, &mut results)?;
             if !incoming.take_waiting(jobs) {
                 break;
             }
         }
         let mut batch = stage.into_batch();
-        batch.rejections.clone_from(&incoming.rejections);
+        batch.truth.rejections.clone_from(&incoming.rejections);
         Ok((batch, results))
     }
 }

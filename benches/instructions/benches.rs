@@ -3,18 +3,23 @@
 use super::data::{self, DATABASE, HOSTS, NOW};
 use super::recorder;
 use gitops_status_server::board::Board;
-use gitops_status_server::domain::course::Step;
+use gitops_status_server::domain::apply::{Host, advance, hear};
+use gitops_status_server::domain::event::Event;
 use gitops_status_server::domain::line::Entry;
 use gitops_status_server::domain::place::Place;
 use gitops_status_server::domain::report::{Report, Sender, Source};
 use gitops_status_server::domain::state::HostState;
 use gitops_status_server::domain::time::{MINUTE, Timestamp};
+use gitops_status_server::files::Location;
 use gitops_status_server::http::Params;
 use gitops_status_server::http::history::{Format, HistoryQuery, Walk, hosts_filter};
 use gitops_status_server::http::past::PastQuery;
 use gitops_status_server::http::past::reviews::{ReviewData, group_by, understand_period};
 use gitops_status_server::ingest;
-use gitops_status_server::store::{Dictionary, Location, Readers, Writer};
+use gitops_status_server::ledger::Dictionary;
+use gitops_status_server::projection::Writer;
+use gitops_status_server::views::Readers;
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -86,24 +91,26 @@ fn fold(work: &Work) {
     let first = data::report(Source::Pipeline, &data::pipeline_body(1, NOW));
     for _ in 0..work.times {
         let place = |at: usize, time: i64| Place { time: Timestamp(time), id: at as u64 + 1 };
-        let (state, _) = HostState::begin(1, &first, place(0, NOW.0));
-        let (mut state, mut changes) = (Arc::new(state), Vec::new());
-        for at in 1..REPORTS {
-            let report = &checks[usize::from(at % 20 == 7)];
+        let (mut state, mut changes) = (None, Vec::new());
+        for at in 0..REPORTS {
+            let report = if at == 0 { &first } else { &checks[usize::from(at % 20 == 7)] };
             let late = at % 25 == 24;
             let time = NOW.0 + 2 * MINUTE * at as i64 - if late { 5 * MINUTE } else { 0 };
-            let place = place(at, time);
-            let mut next = HostState::clone(&state);
-            let around = next
-                .is_out_of_order(place)
-                .then(|| next.neighbours(report, place).0.surroundings());
-            black_box(next.add(report, place, around.as_ref()));
-            if next.course.is_before(place.time) {
-                let Report { kind, source, ref content, digest, .. } = *report;
-                let step = Step { place, kind, source: Some(source), content, digest };
-                next.course.advance(&[step], &mut changes);
+            let event = Event::of(report, place(at, time));
+            let known = state.as_deref();
+            let around = known
+                .filter(|state: &&HostState| state.is_out_of_order(event.place))
+                .map(|state| state.neighbours(&event).0.surroundings());
+            let before = around.as_ref().map(|around| &around.before);
+            black_box(HostState::judge(known, report, event.place, before));
+            let mut next = state.as_deref().cloned();
+            let host = Host { key: &report.key, id: 1 };
+            let next_drift = |_: &HostState| Ok::<_, Infallible>(None);
+            let Ok(mut heard) = hear(&mut next, host, event, next_drift);
+            if let Some(next) = next.as_mut().filter(|_| !heard.out_of_order) {
+                advance(next, std::slice::from_mut(&mut heard), &mut changes);
             }
-            state = Arc::new(next);
+            state = next.map(Arc::new);
         }
         black_box((state, changes));
     }
@@ -119,7 +126,7 @@ fn line(work: &Work) {
     ];
     let place = Place { time: NOW, id: 4_711_000 };
     let entries = reports.map(|report| {
-        let (_, judgement) = HostState::begin(1, &report, place);
+        let judgement = HostState::judge(None, &report, place, None);
         Entry {
             id: place.id,
             kind: report.kind,

@@ -5,15 +5,15 @@ use super::verify::{GUARDS, listed};
 use super::{Failure, keys, outputs, progress, say};
 use crate::config::BackupArgs;
 use crate::domain::shown::ShowPath as _;
-use crate::store::{
-    CopyError, Findings, Location, beside, check_only, check_whole, copy_to, free_bytes,
-    sync_folder,
-};
+use crate::files::{CopyError, Location, beside, check_only, copy_to, free_bytes, sync_folder};
+use crate::ledger::Dictionary;
+use crate::projection::{Findings, catch_up, check_whole};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Copies, syncs, verifies, and only then names the file.
@@ -32,9 +32,11 @@ pub async fn run(args: BackupArgs) -> Result<(), Failure> {
         copied?;
     }
     let named = |error: std::io::Error| format!("{}: {error}", part.shown());
+    let copy = Location { path: part.clone() };
+    // What the copy was amid is ended, as far as it can be; else it is at the next start.
+    let _ = catch_up(&copy, &Arc::new(Dictionary::default())).await;
     taken.sync_all().map_err(named)?;
     let bar = progress::steps("verifying");
-    let copy = Location { path: part.clone() };
     let findings = check_whole(&copy, &|done, total| bar.show(done, total)).await;
     bar.finish();
     // It may be evidence: an older one is not replaced.

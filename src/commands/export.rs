@@ -4,14 +4,17 @@ mod proof;
 
 use super::outputs::{Output, Target};
 use super::verify::manifest_of;
-use super::{Failure, keys, outputs, say, settled, system_clock};
+use super::{Failure, keys, outputs, say, system_clock};
 use crate::board::Board;
 use crate::config::{ExportArgs, ExportFormat};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::shown::ShowPath as _;
+use crate::files::{Location, check_only};
 use crate::http::Params;
 use crate::http::history::{HistoryQuery, Walk, hosts_filter};
-use crate::store::{Dictionary, Location, Readers, Writer, check_only};
+use crate::ledger::Dictionary;
+use crate::projection::Writer;
+use crate::views::Readers;
 use indicatif::{ProgressBar, ProgressStyle};
 use proof::{LinesSeen, Sees};
 use std::path::{Path, PathBuf};
@@ -24,10 +27,7 @@ pub async fn run(args: ExportArgs) -> Result<(), Failure> {
     let targets = args.output.as_deref().map(|file| Targets::of(file, &args, &location));
     let targets = targets.transpose()?;
     let dictionary = Arc::new(Dictionary::default());
-    if !args.is_whole() {
-        settled::see_to_it(&location, &dictionary).await?;
-    }
-    let loaded = Writer::look(&location, &dictionary).await?;
+    let loaded = Writer::look(&location, &dictionary)?;
     let board = Board::default();
     board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
     let mut params = Params::new(args.pairs());

@@ -4,7 +4,9 @@ use super::{Failure, inputs, outputs, say, wrong_setting};
 use crate::config::{DatabaseArgs, KeyArgs, KeyCommand};
 use crate::domain::checkpoint::SigningKeys;
 use crate::domain::shown::ShowPath as _;
-use crate::store::{Dictionary, Location, Writer, check_only, followed, sync_folder};
+use crate::files::{Location, check_only, followed, sync_folder};
+use crate::ledger::Dictionary;
+use crate::projection::Writer;
 use rand_core::OsRng;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -153,6 +155,6 @@ async fn rotate(
 async fn place(database: &DatabaseArgs, key: &KeyArgs) -> Result<(PathBuf, Arc<str>), Failure> {
     let location = Location::parse(&database.database_url)?;
     check_only(&location).await?;
-    let origin = Writer::look(&location, &Arc::new(Dictionary::default())).await?.origin;
+    let origin = Writer::look(&location, &Arc::new(Dictionary::default()))?.origin;
     Ok((path(key, &location), origin))
 }

@@ -17,7 +17,6 @@ pub mod restore;
 pub mod review;
 pub mod say;
 pub mod serve;
-mod settled;
 pub mod token;
 mod tokens;
 pub mod trust;
@@ -25,11 +24,14 @@ pub mod verify;
 
 use crate::board::Board;
 use crate::domain::time::Timestamp;
-use crate::recorder::{Clock, Recorder};
-use crate::store::{
-    Dictionary, FreeBytes, Hold, Location, OpenError, Readers, Role, Space, check_only,
-    create_or_check, fold_anew, free_bytes, grow_over_history, refuse_strange_triggers,
+use crate::files::{
+    FreeBytes, Hold, Location, OpenError, Role, Space, check_only, create_or_check, free_bytes,
+    refuse_strange_triggers,
 };
+use crate::ledger::{Dictionary, grow_over_history};
+use crate::projection::fold_anew;
+use crate::recorder::{Clock, Recorder};
+use crate::views::Readers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -138,11 +140,11 @@ impl Database {
         let board = Arc::new(Board::default());
         let origin = new_origin()?;
         let (clock, disk) = (machine.clock, space.clone());
-        let started = Recorder::start(&location, dictionary, &origin, board.clone(), clock, disk);
-        let started = started.await;
+        let projects = hold.is_some();
+        let started =
+            Recorder::start(&location, dictionary, &origin, board.clone(), clock, disk, projects);
         let failed = |cause| OpenError::Database { path: location.path.clone(), cause };
         let (recorder, task) = started.map_err(failed)?;
-        readers.settle_by(recorder.settler(board.clone()));
         Ok(Self { recorder, readers, board, space, task, hold })
     }
 
@@ -174,7 +176,7 @@ impl Database {
 /// running server there is nothing to prepare.
 async fn prepare(
     location: &Location,
-    dictionary: &Dictionary,
+    dictionary: &Arc<Dictionary>,
     alone: bool,
 ) -> Result<Option<Hold>, Failure> {
     let role = if alone { Role::Serve } else { Role::Prepare };
@@ -195,7 +197,10 @@ async fn prepare(
 
 /// Builds what an older database lacks: the tree over its history, and its projections. On a terminal
 /// with a progress bar, else with a line at the beginning and the end.
-async fn bring_up_to_date(location: &Location, dictionary: &Dictionary) -> Result<(), Failure> {
+async fn bring_up_to_date(
+    location: &Location,
+    dictionary: &Arc<Dictionary>,
+) -> Result<(), Failure> {
     let failed = |cause| OpenError::Database { path: location.path.clone(), cause };
     let told = Told::new("the Merkle tree over the history");
     let show = |done, total| told.show(done, total);

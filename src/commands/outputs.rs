@@ -5,7 +5,7 @@ use super::Failure;
 use super::inputs::what_it_is;
 use super::say::for_terminal;
 use crate::domain::shown::ShowPath as _;
-use crate::store::{Location, PRIVATE, RESTORING, beside, folder_of, followed, sync_folder};
+use crate::files::{Location, PRIVATE, RESTORING, beside, folder_of, followed, sync_folder};
 use rustix::fs::OFlags;
 use std::fs::{File, Metadata};
 use std::io::{BufWriter, ErrorKind, IsTerminal, Write};

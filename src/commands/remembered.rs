@@ -9,7 +9,7 @@ use super::{inputs, outputs};
 use crate::domain::checkpoint::{Checkpoint, CheckpointError, SigningKeys};
 use crate::domain::shown::ShowPath as _;
 use crate::domain::time::Timestamp;
-use crate::store::PRIVATE;
+use crate::files::PRIVATE;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 

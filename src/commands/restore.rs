@@ -9,11 +9,12 @@ use super::{Failure, bring_up_to_date, keys, outputs, progress, say, system_cloc
 use crate::config::RestoreArgs;
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::shown::ShowPath as _;
-use crate::store::{
-    Dictionary, Findings, Head, Hold, Location, OpenError, RESTORING, Role, TreeHead, beside,
-    check_only, check_whole, close_to_others, create_or_check, folder_of, give_to_owner_of, let_go,
-    sync_folder, tree_head_of,
+use crate::files::{
+    Head, Hold, Location, OpenError, RESTORING, Role, beside, check_only, close_to_others,
+    create_or_check, folder_of, give_to_owner_of, let_go, sync_folder,
 };
+use crate::ledger::{Dictionary, TreeHead, tree_head_of};
+use crate::projection::{Findings, catch_up, check_whole};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -130,8 +131,10 @@ async fn prepare(
         copy(&log, &beside(&half.path, "-wal"), found.len())?;
     }
     create_or_check(half, hold).await?;
-    bring_up_to_date(half, &Dictionary::default()).await?;
+    bring_up_to_date(half, &std::sync::Arc::new(Dictionary::default())).await?;
     let bar = progress::steps("verifying");
+    // What the backup was amid is ended, as far as it can be; else it is at the next start.
+    let _ = catch_up(half, &std::sync::Arc::new(Dictionary::default())).await;
     let findings = check_whole(half, &|done, total| bar.show(done, total)).await?;
     bar.finish();
     if let Some(wrong) = what_is_wrong(&findings) {

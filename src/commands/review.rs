@@ -2,12 +2,14 @@
 
 mod page;
 
-use super::{Failure, say, settled, system_clock, unless_reader_left};
+use super::{Failure, say, system_clock, unless_reader_left};
 use crate::config::{ReviewArgs, ReviewFormat};
+use crate::files::{Location, check_only};
 use crate::http::Params;
 use crate::http::past::PastQuery;
 use crate::http::past::reviews::{ReviewData, group_by, understand_period};
-use crate::store::{Dictionary, Location, Readers, check_only};
+use crate::ledger::Dictionary;
+use crate::views::Readers;
 use std::sync::Arc;
 
 /// Prints the review.
@@ -26,7 +28,6 @@ pub async fn run(args: ReviewArgs) -> Result<(), Failure> {
     let location = Location::parse(&args.database.database_url)?;
     check_only(&location).await?;
     let dictionary = Arc::new(Dictionary::default());
-    settled::see_to_it(&location, &dictionary).await?;
     let readers = Readers::new(&location, dictionary, 1, super::PATIENCE);
     let data = ReviewData::gather(&readers, period, query.question, &query.hosts).await?;
     let text = match args.format {

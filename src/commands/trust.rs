@@ -6,8 +6,10 @@ use crate::config::{DatabaseArgs, KeyArgs};
 use crate::domain::checkpoint::{Checkpoint, SigningKeys};
 use crate::domain::shown::ShowPath as _;
 use crate::domain::tree::Question;
+use crate::files::{Hold, Location, Role};
+use crate::ledger::{TreeHead, note_signed};
 use crate::recorder::Clock;
-use crate::store::{Hold, Location, Readers, Role, TreeHead, note_signed};
+use crate::views::Readers;
 use std::sync::Arc;
 use std::time::Duration;
 

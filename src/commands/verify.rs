@@ -12,7 +12,9 @@ pub(super) use report::listed;
 
 use super::{Failure, progress, say};
 use crate::config::{DatabaseArgs, VerifyArgs};
-use crate::store::{Dictionary, Hold, Location, Role, check_names, check_only, put_back, rebuild};
+use crate::files::{Hold, Location, Role, check_names, check_only, put_back};
+use crate::ledger::Dictionary;
+use crate::projection::rebuild;
 use held::Held;
 use std::fmt::Write as _;
 
@@ -35,7 +37,7 @@ pub async fn run_rebuild(args: DatabaseArgs) -> Result<(), Failure> {
     let hold = Hold::take(&location, Role::Rebuild).await?;
     let put_back = put_back(&location, &hold).await?;
     let bar = progress::bar("folding");
-    let dictionary = Dictionary::default();
+    let dictionary = std::sync::Arc::new(Dictionary::default());
     let hosts = rebuild(&location, &dictionary, &|done, total| bar.show(done, total)).await?;
     bar.finish();
     let mut text = String::new();

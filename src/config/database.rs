@@ -1,7 +1,7 @@
 //! What every command that opens the database is told of it.
 
 use crate::domain::max_age::StaleAfter;
-use crate::store::Location;
+use crate::files::Location;
 use clap::Args;
 use std::path::PathBuf;
 

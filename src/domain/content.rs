@@ -111,6 +111,12 @@ impl Content {
             || self.status == Some(Status::Synced)
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let files: usize = self.files().iter().map(|file| file.path.len() + 80).sum();
+        600 + files + self.validation_message.as_ref().map_or(0, String::len)
+    }
+
     /// The files' paths joined by `, `; empty for none.
     pub fn files_text(&self) -> String {
         let paths: Vec<&str> = self.files().iter().map(|file| file.path.as_str()).collect();

@@ -7,25 +7,11 @@
 //! All reports of a segment therefore lie on the day on which it begins.
 
 use super::content::{Content, ContentDigest};
+use super::event::Event;
 use super::files::FileSet;
 use super::place::Place;
 use super::report::{Kind, Source, Status};
 use super::time::{SECOND, Timestamp};
-
-/// An entry as far as the course depends on it.
-#[derive(Debug, Clone, Copy)]
-pub struct Step<'a> {
-    /// Where it stands.
-    pub place: Place,
-    /// What it is. Only `report`, `inferred` and `retire` move a course.
-    pub kind: Kind,
-    /// Who says it.
-    pub source: Option<Source>,
-    /// What it says.
-    pub content: &'a Content,
-    /// Its digest; asked for of deployments only.
-    pub digest: ContentDigest,
-}
 
 /// A stretch of time with one status, one set of files, and either words that were good or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,14 +158,14 @@ impl Course {
     }
 
     /// Folds entries in the order of (time, id), all behind what was folded before.
-    pub fn fold(&mut self, steps: &[Step<'_>], changes: &mut Vec<Change>) {
-        for group in steps.chunk_by(|a, b| a.place.time == b.place.time) {
-            self.advance(group, changes);
+    pub fn fold(&mut self, events: &[Event<'_>], changes: &mut Vec<Change>) {
+        for instant in events.chunk_by(|a, b| a.place.time == b.place.time) {
+            self.advance(instant, changes);
         }
     }
 
     /// Folds everything that has one time.
-    pub fn advance(&mut self, group: &[Step<'_>], changes: &mut Vec<Change>) {
+    pub fn advance(&mut self, group: &[Event<'_>], changes: &mut Vec<Change>) {
         let time = group[0].place.time;
         debug_assert!(self.is_before(time), "entries come in order");
         let retired = group.iter().rposition(|step| step.kind == Kind::Retire);
@@ -212,7 +198,7 @@ impl Course {
     }
 
     /// Puts in force what a report says.
-    fn hear(&mut self, step: &Step<'_>) {
+    fn hear(&mut self, step: &Event<'_>) {
         if let Some(status) = step.content.status {
             self.status = status;
         }
@@ -268,7 +254,7 @@ impl Course {
     }
 
     /// `status_before`: what was in force before everything that has this time.
-    fn fold_episode(&mut self, step: &Step<'_>, status_before: Status, changes: &mut Vec<Change>) {
+    fn fold_episode(&mut self, step: &Event<'_>, status_before: Status, changes: &mut Vec<Change>) {
         let Place { time, id } = step.place;
         let files_before = self.files.clone();
         match (step.kind, step.content.status) {
@@ -312,7 +298,7 @@ impl Course {
         }
     }
 
-    fn close(&mut self, step: &Step<'_>, status_before: Status, changes: &mut Vec<Change>) {
+    fn close(&mut self, step: &Event<'_>, status_before: Status, changes: &mut Vec<Change>) {
         let Some(mut episode) = self.episode.take() else { return };
         // A segment that goes on across the end of a drift (another begins at once).
         if let (Status::OutOfSync, Some(open)) = (status_before, self.open) {

@@ -5,11 +5,13 @@
 //! Does not belong here: async, SQL, HTTP, environment. Arrows run *to* this room only.
 
 pub mod access;
+pub mod apply;
 pub mod cell;
 pub mod checkpoint;
 pub mod content;
 pub mod course;
 pub mod cursor;
+pub mod event;
 pub mod files;
 pub mod item;
 pub mod line;

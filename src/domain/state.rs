@@ -5,15 +5,17 @@
 //! report arrives out of order: what was in force just before it ([`Before`]), and where the next
 //! drift after it begins. The recorder answers both from the history and hands them in.
 
+mod merge;
 mod neighbours;
 
 use super::content::Content;
 use super::course::{Course, OpenEpisode, OpenSegment};
+use super::event::Event;
 use super::files::FileSet;
 use super::names::HostKey;
 use super::place::{Place, Word};
 use super::report::{Kind, Report, Run, Source, Status, Transition};
-use super::surroundings::{Before, Surroundings};
+use super::surroundings::Before;
 use super::time::{MINUTE, SECOND, Timestamp};
 use std::sync::Arc;
 
@@ -64,9 +66,9 @@ pub struct HostState {
     pub last_by_source: [Option<Timestamp>; Source::ALL.len()],
     /// The newest retirement. Nothing said before it is in force.
     pub retired: Option<Place>,
-    /// Its segments and episodes, as far as they have not ended. Folded by whoever has the history at
-    /// hand: a report out of order does not move it here.
-    pub course: Course,
+    /// Its segments and episodes, as far as they have not ended; `None` while they are folded anew,
+    /// because an entry came that belongs before something that was folded.
+    pub course: Option<Course>,
 }
 
 /// What the fold judges about a report once, at its arrival.
@@ -79,15 +81,16 @@ pub struct Judgement {
 }
 
 impl HostState {
-    /// Judges and folds a host's first report to arrive.
-    pub fn begin(host_id: i64, report: &Report, place: Place) -> (Self, Judgement) {
+    /// A host's state after its first entry to arrive, but for its course.
+    pub(super) fn begin(key: HostKey, host_id: i64, event: &Event<'_>) -> Self {
+        let place = event.place;
         let mut state = Self {
-            key: report.key.clone(),
+            key,
             host_id,
             former: Arc::default(),
             reports: 0,
             first_time: place.time,
-            newest: Word { place, value: (report.content.clone(), report.run.clone()) },
+            newest: Word { place, value: (event.content.clone(), event.run.cloned()) },
             deployment: None,
             check: None,
             status: None,
@@ -104,28 +107,27 @@ impl HostState {
             max_reported_at: None,
             last_by_source: Default::default(),
             retired: None,
-            course: Course::default(),
+            course: Some(Course::default()),
         };
-        let transition = transition(report, &Before::default());
-        state.fold(report, place, None);
-        (state, Judgement { late: false, transition })
+        state.hear(event, None);
+        state
     }
 
-    /// Folds a recorded entry behind all others of its host (`None` before its first report): a report,
-    /// or an act of a person, which is none.
-    pub fn resume(
-        state: &mut Option<Self>,
-        host_id: i64,
-        kind: Kind,
+    /// What a report does at its place, judged once, at its arrival, before it is applied. `around` must
+    /// be given exactly when it [is out of order](HostState::is_out_of_order).
+    pub fn judge(
+        state: Option<&Self>,
+        report: &Report,
         place: Place,
-        report: Option<&Report>,
-    ) {
-        match (report, state.as_mut()) {
-            (Some(report), Some(state)) => drop(state.add(report, place, None)),
-            (Some(report), None) => *state = Some(Self::begin(host_id, report, place).0),
-            (None, Some(state)) if kind == Kind::Retire => state.retire(place),
-            (None, _) => {}
-        }
+        around: Option<&Before>,
+    ) -> Judgement {
+        let late = state.is_some_and(|state| state.is_late(report.source, place.time));
+        let transition = match (around, state) {
+            (Some(around), _) => transition(report, around),
+            (None, Some(state)) => transition(report, &state.now_in_force()),
+            (None, None) => transition(report, &Before::default()),
+        };
+        Judgement { late, transition }
     }
 
     /// What this report says, if the host has said the very same before: most reports repeat the one
@@ -136,36 +138,25 @@ impl HostState {
         known.filter(|known| ***known == *report.content)
     }
 
-    /// Whether a report at this place arrives out of order, so that [`HostState::add`] needs its
-    /// [`Surroundings`].
+    /// Whether a report at this place arrives out of order, so that what stands around it decides what
+    /// it does.
     pub fn is_out_of_order(&self, place: Place) -> bool {
         place < self.newest.place
     }
 
-    /// Whether the fold of this report asks where the next drift behind it begins: it would end the
+    /// The newest time of any entry.
+    pub fn newest_time(&self) -> Timestamp {
+        self.newest.place.max(self.retired.unwrap_or(self.newest.place)).time
+    }
+
+    /// Whether to apply this entry one must know where the next drift behind it begins: it would end the
     /// open drift, but drifted reports lie behind it.
-    pub fn needs_next_drift(&self, report: &Report, place: Place) -> bool {
-        report.content.status == Some(Status::Synced)
+    pub fn needs_next_drift(&self, event: &Event<'_>) -> bool {
+        let place = event.place;
+        event.content.status == Some(Status::Synced)
             && Some(place) > self.undrifted()
             && self.drift_start.is_some_and(|start| start < place)
             && self.drifted.is_some_and(|drifted| drifted > place)
-    }
-
-    /// Judges and folds a further report. `around` must be given exactly when the report
-    /// [is out of order](HostState::is_out_of_order).
-    pub fn add(
-        &mut self,
-        report: &Report,
-        place: Place,
-        around: Option<&Surroundings>,
-    ) -> Judgement {
-        let late = self.is_late(report.source, place.time);
-        let transition = match around {
-            Some(around) => transition(report, &around.before),
-            None => transition(report, &self.now_in_force()),
-        };
-        self.fold(report, place, around.and_then(|around| around.next_drift));
-        Judgement { late, transition }
     }
 
     fn is_late(&self, source: Source, time: Timestamp) -> bool {
@@ -186,8 +177,8 @@ impl HostState {
         }
     }
 
-    /// Folds a retirement, which stands behind all that was reported.
-    pub fn retire(&mut self, place: Place) {
+    /// A retirement stands behind all that was reported.
+    fn retire(&mut self, place: Place) {
         self.retired = self.retired.max(Some(place));
         self.drift_start = self.drift_start.filter(|start| *start > place);
     }
@@ -207,23 +198,30 @@ impl HostState {
         self.synced.max(self.retired)
     }
 
-    /// Moves the registers. `next_drift`: see [`Surroundings`].
-    fn fold(&mut self, report: &Report, place: Place, next_drift: Option<Place>) {
-        let content = &report.content;
-        let deployment = report.source.is_deployment();
+    /// Moves the registers. `next_drift`: the first `out_of_sync` report behind the entry, if it
+    /// [is needed](HostState::needs_next_drift).
+    pub(super) fn hear(&mut self, event: &Event<'_>, next_drift: Option<Place>) {
+        let (place, content) = (event.place, event.content);
+        let Some(source) = event.source else {
+            if event.kind == Kind::Retire {
+                self.retire(place);
+            }
+            return;
+        };
+        let deployment = source.is_deployment();
         self.reports += 1;
         self.first_time = self.first_time.min(place.time);
-        self.max_reported_at = self.max_reported_at.max(report.reported_at);
-        if report.kind == Kind::Report {
-            let of_source = &mut self.last_by_source[report.source.code() as usize];
+        self.max_reported_at = self.max_reported_at.max(event.reported_at);
+        if event.kind == Kind::Report {
+            let of_source = &mut self.last_by_source[source.code() as usize];
             *of_source = (*of_source).max(Some(place.time));
         }
         if place >= self.newest.place {
-            self.newest = Word { place, value: (content.clone(), report.run.clone()) };
+            self.newest = Word { place, value: (content.clone(), event.run.cloned()) };
         }
         let of_kind = if deployment { &mut self.deployment } else { &mut self.check };
         Word::set_newer(of_kind, place, || content.clone());
-        let speaks_of_files = content.speaks_of_files(report.source);
+        let speaks_of_files = content.speaks_of_files(source);
         if speaks_of_files {
             Word::set_newer(&mut self.files, place, || content.clone());
         }
@@ -239,14 +237,14 @@ impl HostState {
         }
         self.last_pipeline_run = self.last_pipeline_run.max(content.last_pipeline_run);
         self.last_cron_check = self.last_cron_check.max(content.last_cron_check);
-        match report.source {
+        match source {
             Source::Import => {}
             Source::Pipeline => {
                 self.last_pipeline_run = self.last_pipeline_run.max(Some(place.time));
             }
             _ => self.last_cron_check = self.last_cron_check.max(Some(place.time)),
         }
-        if report.source == Source::Legacy {
+        if source == Source::Legacy {
             self.legacy_reports += 1;
             self.newest_legacy_id = self.newest_legacy_id.max(Some(place.id));
         }
@@ -318,7 +316,7 @@ impl HostState {
                 .files_in_force()
                 .map_or(FileSet::NONE, |content| FileSet::of(content.files())),
             deployment: self.deployment.as_ref().map(|word| word.value.digest()),
-            last: self.newest.place.max(self.retired.unwrap_or(self.newest.place)).time,
+            last: self.newest_time(),
             good_until: self.stale_from(),
             open,
             episode,

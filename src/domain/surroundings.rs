@@ -3,8 +3,9 @@
 //! the place; the rest the recorder looks up in the history.
 
 use super::content::Content;
+use super::event::Event;
 use super::place::{Place, Word};
-use super::words::{Source, Status};
+use super::words::{Kind, Status};
 use std::sync::Arc;
 
 /// What was in force just before a place.
@@ -87,7 +88,14 @@ impl Neighbours {
     }
 
     /// Takes in one more entry of the host, seen from the place `at`.
-    pub fn take_in(&mut self, at: Place, place: Place, source: Source, content: &Arc<Content>) {
+    pub fn take_in(&mut self, at: Place, event: &Event<'_>) {
+        let (place, content) = (event.place, event.content);
+        let Some(source) = event.source else {
+            if event.kind == Kind::Retire && place < at {
+                self.retired = self.retired.max(Some(place));
+            }
+            return;
+        };
         if place > at {
             if content.status == Some(Status::OutOfSync) {
                 self.next_drift = Some(self.next_drift.map_or(place, |next| next.min(place)));

@@ -5,8 +5,8 @@ use crate::domain::report::{Source, Status, Transition};
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::domain::words::ValidationStatus;
+use crate::ledger::Rejection;
 use crate::recorder::{ActReceipt, Receipt};
-use crate::store::Rejection;
 use serde::Serialize;
 use utoipa::ToSchema;
 

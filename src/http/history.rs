@@ -14,7 +14,7 @@ use super::respond::{self, Prepared, accepts_gzip};
 use super::{AppState, host_filter::HostFilter};
 use crate::domain::cursor::Cursor;
 use crate::domain::place::Place;
-use crate::store::Page;
+use crate::views::Page;
 use actix_web::http::Method;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};

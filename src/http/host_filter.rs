@@ -7,7 +7,7 @@ use super::params::Params;
 use crate::domain::names::HostKey;
 use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
-use crate::store::HostChoice;
+use crate::views::HostChoice;
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use std::fmt;

@@ -5,8 +5,8 @@ use super::metrics::Outcome;
 use super::problem::Problem;
 use crate::domain::names::HostKey;
 use crate::domain::report::Source;
+use crate::ledger::Rejection;
 use crate::recorder::Receipt;
-use crate::store::Rejection;
 use std::sync::Arc;
 
 /// Characters of a reason kept in the list of rejections.

@@ -10,7 +10,7 @@ use super::host_filter::{HOST_FILTERS, HostFilter};
 use super::params::Params;
 use super::problem::Problem;
 use crate::domain::time::{SECOND, Timestamp};
-use crate::store::{LookbackError, Question};
+use crate::views::{LookbackError, Question};
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};

@@ -7,7 +7,7 @@ use super::respond::{self, Prepared};
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::line::hex;
 use crate::domain::tree::{Hash, Question, check_inclusion};
-use crate::store::TreeHead;
+use crate::ledger::TreeHead;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;

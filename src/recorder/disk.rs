@@ -4,7 +4,7 @@
 use super::messages::RecordError;
 use super::queue::Job;
 use super::task::Task;
-use crate::store::{LARGE_BYTES, Trouble};
+use crate::files::{LARGE_BYTES, Trouble};
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
@@ -32,31 +32,34 @@ impl Task {
     }
 
     /// Notices what another process has written.
-    pub(super) async fn look_around(&mut self) {
-        let moved = self.writer.has_moved().await;
-        if (self.void || matches!(moved, Ok(true)))
-            && let Err(error) = self.load().await
-        {
+    pub(super) fn look_around(&mut self) {
+        let caught_up = match self.writer.has_moved() {
+            _ if self.void => self.load(),
+            Ok(true) => self.follow(),
+            Ok(false) | Err(_) => Ok(()),
+        };
+        if let Err(error) = caught_up {
             tracing::warn!(%error, "the database cannot be read");
+            self.void = true;
         }
-        self.pace_settling();
-        self.tend_log().await;
+        self.pace_projecting();
+        self.tend_log();
     }
 
-    /// Folds a log back that has grown large; says so if somebody holds on to it.
-    async fn tend_log(&mut self) {
-        match self.writer.owed_bytes().await {
+    /// Checkpoints a WAL that has grown large; says so if somebody holds on to it.
+    fn tend_log(&mut self) {
+        match self.writer.owed_bytes() {
             Ok(bytes) => self.space.owe(bytes),
-            Err(error) => return self.distrust(&error.into()),
+            Err(error) => return self.distrust(&error),
         }
         let bytes = self.writer.log_bytes();
         if bytes > LARGE_BYTES {
-            match self.writer.fold_back().await {
+            match self.writer.fold_back() {
                 Ok(true) => {}
                 Ok(false) => return self.note_pinned(bytes),
                 Err(error) => {
                     tracing::warn!(%error, bytes, "the log cannot be folded back");
-                    return self.distrust(&error.into());
+                    return self.distrust(&error);
                 }
             }
         }
@@ -79,11 +82,11 @@ impl Task {
     }
 
     /// The log is folded back but for what came meanwhile.
-    pub(super) async fn fold_rest(&mut self, outcome: Result<bool, Trouble>) {
+    pub(super) fn fold_rest(&mut self, outcome: Result<bool, Trouble>) {
         self.folding.busy = false;
         let folded = match outcome {
             Ok(false) => return,
-            Ok(true) => self.writer.fold_rest().await.map_err(Trouble::from),
+            Ok(true) => self.writer.fold_rest(),
             Err(error) => Err(error),
         };
         if let Err(error) = folded {
@@ -110,7 +113,7 @@ impl Task {
             Job::Reject(_, bytes, _) => {
                 self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             }
-            Job::Probe(answer) | Job::Settle(_, answer) => {
+            Job::Probe(answer) => {
                 let _ = answer.send(false);
             }
             Job::Act(_, answer) => {

@@ -1,7 +1,7 @@
 //! When SQLite's log is folded back: beside the commits, as soon as it is long. A commit that had to do it
 //! would hold up every report behind it for tens of milliseconds.
 
-use crate::store::{LOG_STRETCH, Location, LogFolder, Trouble};
+use crate::files::{LOG_STRETCH, Location, LogFolder, Trouble};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 

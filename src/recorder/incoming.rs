@@ -2,7 +2,7 @@
 
 use super::messages::{Act, ActError, ActReceipt, Receipt, RecordError, Submission};
 use super::queue::Job;
-use crate::store::{REJECTIONS_KEPT, Rejection};
+use crate::ledger::{REJECTIONS_KEPT, Rejection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -13,11 +13,8 @@ const BATCH_REPORTS: usize = 1000;
 /// What becomes of each submission.
 pub(super) type Results = Vec<Result<Vec<Receipt>, RecordError>>;
 
-/// What is done behind the batch that it ends.
-pub(super) enum Last {
-    Act(Act, oneshot::Sender<Result<ActReceipt, ActError>>),
-    Settle(Option<Vec<i64>>, oneshot::Sender<bool>),
-}
+/// An act of a person, which is done behind the batch that it ends.
+pub(super) type Last = (Act, oneshot::Sender<Result<ActReceipt, ActError>>);
 
 /// A batch before it is folded.
 pub(super) struct Incoming {
@@ -67,8 +64,7 @@ impl Incoming {
                 self.listed.push(done);
             }
             Job::Probe(answer) => self.probes.push(answer),
-            Job::Act(act, answer) => self.last = Some(Last::Act(act, answer)),
-            Job::Settle(hosts, answer) => self.last = Some(Last::Settle(hosts, answer)),
+            Job::Act(act, answer) => self.last = Some((act, answer)),
         }
     }
 

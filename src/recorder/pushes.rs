@@ -6,13 +6,14 @@ use super::stage::Stage;
 use crate::domain::names::HostKey;
 use crate::domain::push::Push;
 use crate::domain::report::{Kind, Report, Source};
-use crate::store::{PushedGrouping, Trouble};
+use crate::files::Trouble;
+use crate::ledger::PushedGrouping;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Stage<'_> {
     /// Concludes what a push says of the stacks it leaves out, behind its reports. A push that holds no
     /// stack's state says nothing about any, unless it deletes its grouping.
-    pub(super) async fn take_absences(
+    pub(super) fn take_absences(
         &mut self,
         push: &Push,
         submission: &Submission,
@@ -22,7 +23,7 @@ impl Stage<'_> {
         }
         let mut known = match self.groupings.get(&push.grouping) {
             Some(known) => known.clone(),
-            None => self.task.writer.grouping(&push.grouping).await?,
+            None => self.task.writer.grouping(&push.grouping)?,
         };
         let named = self.named(&submission.reports);
         let time = push.run_at.unwrap_or(self.received_at).min(self.received_at);
@@ -51,7 +52,7 @@ impl Stage<'_> {
                 digest: push.absence_digest,
                 run: None,
             };
-            receipts.push(self.take_report(&absence, submission).await?);
+            receipts.push(self.take_report(&absence, submission)?);
         }
         let pushed_at = (!push.deletes).then_some(time);
         let known = PushedGrouping { pushed_at, members: named, ..known };

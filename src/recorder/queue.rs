@@ -1,7 +1,7 @@
 //! What waits for the recorder.
 
 use super::messages::{Act, ActError, ActReceipt, Receipt, RecordError, Submission};
-use crate::store::Rejection;
+use crate::ledger::Rejection;
 use tokio::sync::oneshot;
 
 /// One thing to do, and where the answer goes.
@@ -10,6 +10,4 @@ pub(super) enum Job {
     Reject(Vec<Rejection>, usize, oneshot::Sender<()>),
     Probe(oneshot::Sender<bool>),
     Act(Act, oneshot::Sender<Result<ActReceipt, ActError>>),
-    /// These hosts, or all; answered with whether it is done.
-    Settle(Option<Vec<i64>>, oneshot::Sender<bool>),
 }

@@ -3,41 +3,49 @@
 use super::incoming::Results;
 use super::messages::{AHEAD_TOLERANCE, Receipt, RecordError, Submission};
 use super::task::Task;
-use crate::domain::course::{Change, Step};
+use crate::domain::apply::{Heard, Host, advance, hear};
+use crate::domain::event::Event;
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;
 use crate::domain::place::Place;
 use crate::domain::push::Grouping;
 use crate::domain::report::{Kind, Report, Source};
 use crate::domain::state::{HostState, Judgement};
+use crate::domain::surroundings::Surroundings;
 use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::tree::Hash;
-use crate::store::{
-    Batch, CommitError, Disorder, KeyRecord, Names, NewEntry, Patience, PushedGrouping, Trouble,
-    Twin,
-};
+use crate::files::Trouble;
+use crate::ledger::{KeyRecord, NewEntry, PushedGrouping, Truth};
+use crate::projection::{Batch, Derived, Names, repeats};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 /// How long an Idempotency-Key is remembered, in microseconds.
 const KEY_LIFETIME: i64 = 7 * 24 * 3600 * SECOND;
+
+/// A host that a batch touches.
+struct Staged {
+    state: Arc<HostState>,
+    /// The places of its entries in the batch.
+    first: usize,
+    more: Vec<usize>,
+}
 
 /// The hosts a batch touches, and what it will write.
 pub(super) struct Stage<'t> {
     pub(super) task: &'t mut Task,
     /// When the submissions came that are folded just now.
     pub(super) received_at: Timestamp,
-    states: HashMap<HostKey, Arc<HostState>>,
+    hosts: HashMap<HostKey, Staged>,
     new_hosts: Vec<(i64, HostKey)>,
     entries: Vec<NewEntry>,
     /// Where the lines of entries are written, one after the other, to be hashed.
     line: Vec<u8>,
     keys: Vec<KeyRecord>,
-    changes: Vec<(i64, Change)>,
-    /// Hosts whose course must be folded anew, by their numbers.
-    disorders: HashMap<i64, Disorder>,
-    out_of_order: Vec<(i64, u64)>,
+    /// What came in one array: its first entry, and how many.
+    arrays: Vec<(u64, usize)>,
     /// Groupings that pushes of this batch have changed.
     pub(super) groupings: HashMap<Grouping, PushedGrouping>,
 }
@@ -48,21 +56,19 @@ impl<'t> Stage<'t> {
         Self {
             received_at: task.now(),
             task,
-            states: HashMap::with_capacity(reports),
+            hosts: HashMap::with_capacity(reports),
             new_hosts: Vec::new(),
             entries: Vec::with_capacity(reports),
             line: Vec::with_capacity(2048),
             keys: Vec::new(),
-            changes: Vec::new(),
-            disorders: HashMap::new(),
-            out_of_order: Vec::new(),
+            arrays: Vec::new(),
             groupings: HashMap::new(),
         }
     }
 
     /// Folds every submission that has no result yet, but for those in `damaged`; a refused one leaves no
     /// trace. An error names the submission that met it.
-    pub async fn take_rest(
+    pub fn take_rest(
         &mut self,
         submissions: &[Submission],
         damaged: &HashSet<usize>,
@@ -73,36 +79,46 @@ impl<'t> Stage<'t> {
             if damaged.contains(&at) {
                 results.push(Err(RecordError::NotStored));
             } else {
-                results.push(self.take(submission).await.map_err(|error| (at, error))?);
+                results.push(self.take(submission).map_err(|error| (at, error))?);
             }
         }
         Ok(())
     }
 
+    /// What is to be written. The courses of the hosts follow here, an instant at a time.
     pub fn into_batch(self) -> Batch {
-        Batch {
+        let entries = self.entries;
+        let mut derived = Derived::default();
+        for Staged { mut state, first, more } in self.hosts.into_values() {
+            let root = state.host_id;
+            let ours = std::iter::once(first).chain(more).map(|at| &entries[at]);
+            let mut heard: Vec<_> = ours.map(NewEntry::heard).collect();
+            let mut changes = Vec::new();
+            let late = advance(Arc::make_mut(&mut state), &mut heard, &mut changes);
+            derived.changes.extend(changes.into_iter().map(|change| (root, change)));
+            derived.late.extend(late.map(|late| (root, late)));
+            derived.states.push(state);
+        }
+        let truth = Truth {
             new_hosts: self.new_hosts,
-            entries: self.entries,
-            states: self.states.into_values().collect(),
+            entries,
+            arrays: self.arrays,
             keys: self.keys,
-            changes: self.changes,
-            disorders: self.disorders.into_values().collect(),
-            out_of_order: self.out_of_order,
             groupings: self.groupings.into_values().collect(),
-            renaming: None,
             growth: None,
             rejections: Vec::new(),
             forget_keys_before: Timestamp(self.received_at.0 - KEY_LIFETIME),
-        }
+        };
+        Batch { truth, derived }
     }
 
-    async fn take(
+    fn take(
         &mut self,
         submission: &Submission,
     ) -> Result<Result<Vec<Receipt>, RecordError>, Trouble> {
         if let Some(key) = &submission.key {
-            match self.known_key(&key.token, &key.key).await? {
-                Some((body, ids)) if body == key.body => return self.replay(&ids).await.map(Ok),
+            match self.known_key(&key.token, &key.key)? {
+                Some((body, ids)) if body == key.body => return self.replay(&ids).map(Ok),
                 Some(_) => return Ok(Err(RecordError::KeyReused)),
                 None => {}
             }
@@ -111,12 +127,17 @@ impl<'t> Stage<'t> {
         if !unknown.is_empty() {
             return Ok(Err(RecordError::UnknownHosts(unknown)));
         }
+        let before = self.entries.len();
         let mut receipts = Vec::with_capacity(submission.reports.len());
         for report in &submission.reports {
-            receipts.push(self.take_report(report, submission).await?);
+            receipts.push(self.take_report(report, submission)?);
         }
         if let Some(push) = &submission.push {
-            receipts.extend(self.take_absences(push, submission).await?);
+            receipts.extend(self.take_absences(push, submission)?);
+        }
+        let entries = self.entries.len() - before;
+        if entries > 1 {
+            self.arrays.push((self.entries[before].entry.id, entries));
         }
         if let Some(key) = &submission.key {
             self.keys.push(KeyRecord {
@@ -145,18 +166,19 @@ impl<'t> Stage<'t> {
 
     /// The host of a name, be it a former one, as folded so far; with the number of that name.
     pub(super) fn find(&self, key: &HostKey) -> Option<(i64, Arc<HostState>)> {
-        if let Some(state) = self.states.get(key) {
+        if let Some(Staged { state, .. }) = self.hosts.get(key) {
             return Some((state.host_id, state.clone()));
         }
         let (name, state) = self.task.board.find(key)?;
-        Some((name, self.states.get(&state.key).cloned().unwrap_or(state)))
+        let staged = self.hosts.get(&state.key).map(|staged| staged.state.clone());
+        Some((name, staged.unwrap_or(state)))
     }
 
     fn state(&self, key: &HostKey) -> Option<Arc<HostState>> {
         self.find(key).map(|(_, state)| state)
     }
 
-    pub(super) async fn take_report(
+    pub(super) fn take_report(
         &mut self,
         report: &Report,
         submission: &Submission,
@@ -164,35 +186,42 @@ impl<'t> Stage<'t> {
         let found = self.find(&report.key);
         if let Some((name, state)) = &found
             && report.kind == Kind::Report
-            && let Some(twin) = self.find_twin(*name, state, report).await?
+            && let Some(twin) = self.find_twin(*name, state, report)?
         {
-            return self.receipt_of(twin, state.clone()).await;
+            return self.receipt_of(twin, state.clone());
         }
         let reported_at = report.reported_at.unwrap_or(self.received_at);
         let place = Place { time: reported_at.min(self.received_at), id: self.next_id() };
-        let (name, mut state, judgement) = match found {
-            None => {
-                let host_id = self.task.last_host_id + self.new_hosts.len() as i64 + 1;
-                self.new_hosts.push((host_id, report.key.clone()));
-                let (state, judgement) = HostState::begin(host_id, report, place);
-                (host_id, Arc::new(state), judgement)
-            }
-            Some((name, mut state)) => {
-                let around = if state.is_out_of_order(place) {
-                    Some(self.surroundings(&state, report, place).await?)
-                } else {
-                    None
-                };
-                let judgement = Arc::make_mut(&mut state).add(report, place, around.as_ref());
-                (name, state, judgement)
-            }
+        let event = Event::of(report, place);
+        let (name, state) = if let Some((name, state)) = found {
+            (name, Some(state))
+        } else {
+            let host_id = self.task.last_host_id + self.new_hosts.len() as i64 + 1;
+            self.new_hosts.push((host_id, report.key.clone()));
+            (host_id, None)
         };
-        let (source, content) = (Some(report.source), &*report.content);
-        let digest = report.digest;
-        let step = Step { place, kind: report.kind, source, content, digest };
-        self.advance(Arc::make_mut(&mut state), name, step);
-        let hash = self.append(report, submission, place, judgement, name);
-        self.states.insert(state.key.clone(), state.clone());
+        let around = match &state {
+            Some(state) if state.is_out_of_order(place) => Some(self.surroundings(state, &event)?),
+            _ => None,
+        };
+        let (before, next_drift) =
+            around.map_or((None, None), |around| (Some(around.before), around.next_drift));
+        let judgement = HostState::judge(state.as_deref(), report, place, before.as_ref());
+        let mut state = state.map(Arc::unwrap_or_clone);
+        let host = Host { key: &report.key, id: name };
+        let next_drift = |_: &HostState| Ok::<_, Infallible>(next_drift);
+        let Ok(heard) = hear(&mut state, host, event, next_drift);
+        let state = Arc::new(state.expect("a report was heard"));
+        let root = state.host_id;
+        let at = self.entries.len();
+        let hash = self.append(report, submission, place, judgement, (name, root), heard);
+        if let Some(staged) = self.hosts.get_mut(&state.key) {
+            staged.state = state.clone();
+            staged.more.push(at);
+        } else {
+            let staged = Staged { state: state.clone(), first: at, more: Vec::new() };
+            self.hosts.insert(state.key.clone(), staged);
+        }
         Ok(Receipt {
             id: place.id,
             hash,
@@ -201,27 +230,6 @@ impl<'t> Stage<'t> {
             ahead: reported_at.0 > self.received_at.0 + AHEAD_TOLERANCE,
             state,
         })
-    }
-
-    /// Folds an entry into its host's course, or notes that the course must be folded anew.
-    fn advance(&mut self, state: &mut HostState, name: i64, step: Step<'_>) {
-        let (root, Place { time, id }) = (state.host_id, step.place);
-        if let Some(disorder) = self.disorders.get_mut(&root) {
-            if time <= disorder.last.max(disorder.course.last) {
-                self.out_of_order.push((name, id));
-            }
-            disorder.first = disorder.first.min(time);
-            disorder.last = disorder.last.max(time);
-        } else if state.course.is_before(time) {
-            let mut changes = Vec::new();
-            state.course.advance(&[step], &mut changes);
-            self.changes.extend(changes.into_iter().map(|change| (root, change)));
-        } else {
-            self.out_of_order.push((name, id));
-            let names = Names::of(state);
-            let course = state.course.clone();
-            self.disorders.insert(root, Disorder { names, course, first: time, last: time });
-        }
     }
 
     fn next_id(&self) -> u64 {
@@ -234,7 +242,8 @@ impl<'t> Stage<'t> {
         submission: &Submission,
         place: Place,
         judgement: Judgement,
-        host_id: i64,
+        (host_id, root): (i64, i64),
+        heard: Heard<'_>,
     ) -> [u8; 32] {
         let entry = Entry {
             id: place.id,
@@ -251,86 +260,75 @@ impl<'t> Stage<'t> {
             transition: judgement.transition,
         };
         let hash = entry.leaf_hash_with(&self.task.origin, &mut self.line);
-        self.entries.push(NewEntry { entry, host_id, digest: report.digest, hash: Hash(hash) });
+        self.entries.push(NewEntry {
+            entry,
+            host_id,
+            root,
+            digest: report.digest,
+            hash: Hash(hash),
+            out_of_order: heard.out_of_order,
+        });
         hash
     }
 
-    /// What stands around a place: in the database, and in this batch.
-    async fn surroundings(
+    /// What stands around a place: in what is recorded, and in this batch.
+    fn surroundings(
         &mut self,
         state: &HostState,
-        report: &Report,
-        at: Place,
-    ) -> Result<crate::domain::surroundings::Surroundings, Trouble> {
-        let (mut neighbours, unknown) = state.neighbours(report, at);
-        let names = Names::of(state);
+        event: &Event<'_>,
+    ) -> Result<Surroundings, Trouble> {
+        let (mut neighbours, unknown) = state.neighbours(event);
         if unknown.is_any() {
-            self.settle(state.host_id).await?;
-            neighbours.merge(self.task.writer.neighbours(&names, at, unknown).await?);
-        }
-        for NewEntry { entry, host_id, .. } in &self.entries {
-            if let (true, Some(source)) = (names.all.contains(host_id), entry.source) {
-                let place = Place { time: entry.time, id: entry.id };
-                neighbours.take_in(at, place, source, &entry.content);
+            let names = Names::of(state);
+            neighbours.merge(self.task.writer.neighbours(&names, event.place, unknown)?);
+            for new in self.staged(state) {
+                neighbours.take_in(event.place, &new.event());
             }
         }
         Ok(neighbours.surroundings())
     }
 
-    /// Settles a host whose entries are about to be looked up. If another process has written meanwhile,
-    /// the batch will not go through anyway.
-    async fn settle(&mut self, root: i64) -> Result<(), Trouble> {
-        if !self.task.writer.is_unsettled(root) {
-            return Ok(());
-        }
-        let settled = self.task.writer.settle(&[root], Patience::Usual).await;
-        self.task.tell_settled();
-        match settled {
-            Ok(_) | Err(CommitError::Moved) => Ok(()),
-            Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => Err(error),
-        }
+    /// The entries of a host in this batch.
+    fn staged(&self, state: &HostState) -> impl Iterator<Item = &NewEntry> {
+        let staged = self.hosts.get(&state.key);
+        let entries = staged
+            .into_iter()
+            .flat_map(|staged| std::iter::once(staged.first).chain(staged.more.iter().copied()));
+        entries.map(|at| &self.entries[at])
     }
 
     /// The stored (or just folded) entry that this report repeats.
-    async fn find_twin(
+    fn find_twin(
         &mut self,
         name: i64,
         state: &HostState,
         report: &Report,
     ) -> Result<Option<u64>, Trouble> {
-        let stored: Vec<Twin> = match report.reported_at {
+        match report.reported_at {
             // A time later than any sent before cannot be a repetition: no look-up in the usual case.
             Some(time) if Some(time) > state.max_reported_at => return Ok(None),
             None if report.source != Source::Import => return Ok(None),
-            _ => {
-                self.settle(state.host_id).await?;
-                self.task.writer.twins(name, report).await?
-            }
-        };
-        let same = |content: &crate::domain::content::Content,
-                    run: Option<&crate::domain::report::Run>| {
-            report.content.same_as_sent(content) && report.run.as_deref() == run
-        };
-        let stored = stored.iter().find(|twin| same(&twin.content, twin.run.as_deref()));
-        if let Some(twin) = stored {
-            return Ok(Some(twin.id));
+            _ => {}
         }
-        let folded = self.entries.iter().find(|NewEntry { entry, host_id, .. }| {
+        if let Some(twin) = self.task.writer.twin(state.host_id, name, report)? {
+            return Ok(Some(twin));
+        }
+        let folded = self.staged(state).find(|NewEntry { entry, host_id, .. }| {
             let timed = report.reported_at.is_none() || entry.reported_at == report.reported_at;
             *host_id == name
                 && entry.source == Some(report.source)
                 && timed
-                && same(&entry.content, entry.run.as_deref())
+                && repeats(report, &entry.content, entry.run.as_deref())
         });
         Ok(folded.map(|known| known.entry.id))
     }
 
     /// The receipt of an entry that is there already.
-    async fn receipt_of(&mut self, id: u64, state: Arc<HostState>) -> Result<Receipt, Trouble> {
+    fn receipt_of(&mut self, id: u64, state: Arc<HostState>) -> Result<Receipt, Trouble> {
         let folded = self.entries.iter().find(|known| known.entry.id == id);
         let entry = match folded {
             Some(known) => Some(known.entry.clone()),
-            None => self.task.writer.entry(id).await?,
+            None => self.task.writer.entry(id)?,
         };
         let missing = || Trouble::damaged(format!("entry {id} is missing"));
         let entry = entry.ok_or_else(missing)?;
@@ -345,31 +343,27 @@ impl<'t> Stage<'t> {
     }
 
     /// The body's digest and the ids of a remembered key.
-    async fn known_key(
-        &mut self,
-        token: &str,
-        key: &str,
-    ) -> Result<Option<(String, Vec<u64>)>, Trouble> {
+    fn known_key(&mut self, token: &str, key: &str) -> Result<Option<(String, Vec<u64>)>, Trouble> {
         let folded = self.keys.iter().find(|known| known.token == token && known.key == key);
         if let Some(known) = folded {
             return Ok(Some((known.body.clone(), known.ids.clone())));
         }
-        let stored = self.task.writer.key(token, key).await?;
+        let stored = self.task.writer.key(token, key)?;
         let oldest = Timestamp(self.received_at.0 - KEY_LIFETIME);
         Ok(stored.filter(|(.., at)| *at >= oldest).map(|(body, ids, _)| (body, ids)))
     }
 
-    async fn replay(&mut self, ids: &[u64]) -> Result<Vec<Receipt>, Trouble> {
+    fn replay(&mut self, ids: &[u64]) -> Result<Vec<Receipt>, Trouble> {
         let mut receipts = Vec::with_capacity(ids.len());
         for id in ids {
             let folded = self.entries.iter().find(|known| known.entry.id == *id);
             let key = match folded {
                 Some(known) => Some(known.entry.key.clone()),
-                None => self.task.writer.entry(*id).await?.map(|entry| entry.key),
+                None => self.task.writer.entry(*id)?.map(|entry| entry.key),
             };
             let state = key.and_then(|key| self.state(&key));
             let missing = || Trouble::damaged(format!("entry {id} is missing"));
-            receipts.push(self.receipt_of(*id, state.ok_or_else(missing)?).await?);
+            receipts.push(self.receipt_of(*id, state.ok_or_else(missing)?)?);
         }
         Ok(receipts)
     }

@@ -2,12 +2,15 @@
 
 use super::folding::Folding;
 use super::messages::RecordError;
+use super::refolding::{Lag, Refolding};
 use crate::board::Board;
 use crate::domain::time::Timestamp;
 use crate::domain::tree::Frontier;
-use crate::store::{Batch, CommitError, LastRuns, Space, Trouble, Writer};
+use crate::files::{Space, Trouble};
+use crate::ledger::{CommitError, LastRuns};
+use crate::projection::{Batch, Loaded, Writer};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 /// How often a batch is folded anew because another process wrote in between.
 pub(super) const MOVED_RETRIES: usize = 5;
@@ -28,17 +31,6 @@ pub(super) struct Disk {
     pub lost: bool,
 }
 
-/// How far settling may lag behind.
-#[derive(Debug, Default)]
-pub(super) struct Lag {
-    /// What was there at the last look around is overdue.
-    pub overdue: u64,
-    /// Commits since then,
-    pub commits: usize,
-    /// and whether there were many before it.
-    pub busy: bool,
-}
-
 /// The recorder's state, on its thread.
 pub(super) struct Task {
     pub writer: Writer,
@@ -48,8 +40,9 @@ pub(super) struct Task {
     pub disk: Disk,
     pub folding: Folding,
     pub waiting_bytes: Arc<AtomicUsize>,
-    /// Every entry up to here is settled; for those who read by host.
-    pub settled: Arc<AtomicU64>,
+    pub refolding: Refolding,
+    /// Whether this process projects: it does if it holds the database's lock.
+    pub projects: bool,
     pub lag: Lag,
     pub origin: Arc<str>,
     pub last_received: Timestamp,
@@ -65,33 +58,31 @@ pub(super) struct Task {
 
 impl Task {
     /// Commits a batch and puts it up. `Err(None)`: another process has written meanwhile.
-    pub async fn commit(&mut self, mut batch: Batch) -> Result<(), Option<RecordError>> {
-        batch.grow(&self.tree);
-        match self.writer.commit(&batch).await {
-            Ok(refolded) => {
+    pub fn commit(&mut self, mut batch: Batch) -> Result<(), Option<RecordError>> {
+        batch.truth.grow(&self.tree);
+        match self.writer.commit(&mut batch) {
+            Ok(()) => {
+                let Batch { truth, derived } = batch;
                 self.failing = false;
                 self.lag.commits += 1;
                 self.folding.note(self.writer.pages_written());
-                self.size += batch.entries.len() as u64;
-                self.tell_settled();
-                if let Some(growth) = batch.growth.take() {
+                self.size += truth.entries.len() as u64;
+                if let Some(growth) = truth.growth {
                     self.tree = growth.tree;
                 }
-                let runs = if batch.groupings.is_empty() { None } else { self.last_runs().await };
-                if let Some(newest) = batch.entries.last() {
+                let runs = if truth.groupings.is_empty() { None } else { self.last_runs() };
+                if let Some(newest) = truth.entries.last() {
                     self.last_received = newest.entry.received_at;
-                    batch.put_in(refolded);
-                    self.last_host_id += batch.new_hosts.len() as i64;
+                    self.last_host_id += truth.new_hosts.len() as i64;
                 }
-                if !batch.entries.is_empty() || runs.is_some() {
-                    self.board.publish(batch.states, runs, self.size);
+                if let Some(renaming) = derived.renaming {
+                    self.board.rename(&renaming.old_key, renaming.state, self.size);
+                } else if !truth.entries.is_empty() || runs.is_some() {
+                    self.board.publish(derived.states, runs, self.size);
                 }
                 Ok(())
             }
-            Err(CommitError::Moved) => {
-                self.void = true;
-                Err(None)
-            }
+            Err(CommitError::Moved) => Err(None),
             Err(CommitError::NotStored(error)) => {
                 Err(Some(self.note(&error, RecordError::NotStored)))
             }
@@ -113,29 +104,50 @@ impl Task {
         outcome
     }
 
-    /// Loads what may be wrong in memory. `locked`: nobody else may write until the next commit, since
-    /// somebody did before the last one; a busy neighbour would come first for ever.
-    pub async fn catch_up(&mut self, locked: bool) -> Result<(), Trouble> {
-        if locked {
-            self.writer.lock().await?;
+    /// Makes memory what the database is. `moved`: how often another process came first; it is kept from
+    /// writing until the next commit then, since a busy neighbour would come first for ever.
+    pub fn catch_up(&mut self, moved: usize) -> Result<(), Trouble> {
+        if moved > 0 {
+            self.writer.lock()?;
         }
-        if self.void { self.load().await } else { Ok(()) }
+        match (self.void, moved) {
+            (true, _) => self.load(),
+            (false, 0) => Ok(()),
+            (false, _) => self.follow(),
+        }
     }
 
-    pub async fn load(&mut self) -> Result<(), Trouble> {
-        let loaded = self.writer.load().await?;
-        self.size = loaded.size;
-        self.tree = loaded.tree;
-        self.last_host_id = loaded.last_host_id;
-        self.last_received = loaded.last_received.max(self.last_received);
-        self.tell_settled();
+    /// Loads everything.
+    pub fn load(&mut self) -> Result<(), Trouble> {
+        let loaded = self.writer.load()?;
+        self.take_over(&loaded);
         self.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
         self.void = false;
         Ok(())
     }
 
-    pub async fn probe(&mut self) -> bool {
-        let probed = self.writer.probe(self.failing, (self.clock)()).await.map_err(Trouble::from);
+    /// Applies what another process has written.
+    pub fn follow(&mut self) -> Result<(), Trouble> {
+        let known = self.board.by_number();
+        match self.writer.follow(&known)? {
+            Some(followed) => {
+                self.take_over(&followed);
+                self.board.publish(followed.hosts, Some(followed.last_runs), followed.size);
+                Ok(())
+            }
+            None => self.load(),
+        }
+    }
+
+    fn take_over(&mut self, loaded: &Loaded) {
+        self.size = loaded.size;
+        self.tree = loaded.tree.clone();
+        self.last_host_id = loaded.last_host_id;
+        self.last_received = loaded.last_received.max(self.last_received);
+    }
+
+    pub fn probe(&mut self) -> bool {
+        let probed = self.writer.probe(self.failing, (self.clock)());
         if let Err(error) = &probed {
             tracing::warn!(%error, "the database does not take writes");
             self.distrust(error);
@@ -155,14 +167,9 @@ impl Task {
         }
     }
 
-    /// Tells those who read by host how far everything is settled.
-    pub fn tell_settled(&self) {
-        self.settled.store(self.writer.settled_up_to(), Ordering::Release);
-    }
-
     /// When each job was last pushed; `None` if that cannot be read just now: the next batch loads it.
-    pub async fn last_runs(&mut self) -> Option<LastRuns> {
-        let found = self.writer.last_runs().await;
+    pub fn last_runs(&mut self) -> Option<LastRuns> {
+        let found = self.writer.last_runs();
         if let Err(error) = &found {
             tracing::warn!(%error, "the time of the last push cannot be read");
             self.void = true;

@@ -120,7 +120,10 @@ fn a_file_that_is_there_is_replaced_only_on_demand_and_only_by_a_good_copy() {
     assert_eq!((code, wrong.contains("--force")), (1, true), "{wrong}");
     assert_eq!(command(path, &["backup", "copy.db", "--force"]).0, 0);
     // A projection that is not what the history says.
-    sql(&database(path), "UPDATE current_state SET reports = 99 WHERE host_id = 1");
+    sql(
+        &database(path),
+        "UPDATE current_state SET state = json_set(state, '$[1]', 99) WHERE host_id = 1",
+    );
     let (code, _, wrong) = command(path, &["backup", "copy.db", "--force"]);
     assert_eq!(code, 1);
     assert!(wrong.contains("copy.db.unverified") && wrong.contains("rebuild"), "{wrong}");
@@ -129,7 +132,7 @@ fn a_file_that_is_there_is_replaced_only_on_demand_and_only_by_a_good_copy() {
     assert!(!path.join("copy.db.part").exists());
     sql(
         &database(path),
-        "UPDATE current_state SET reports = 2 WHERE host_id = 1; \
+        "UPDATE current_state SET state = json_set(state, '$[1]', 2) WHERE host_id = 1; \
         DROP TRIGGER history_no_update; UPDATE drift_history SET marks = marks | 8 WHERE seq = 4",
     );
     let (code, _, wrong) = command(path, &["backup", "copy.db", "--force"]);

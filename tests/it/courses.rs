@@ -4,7 +4,9 @@
 use crate::harness::Server;
 use crate::process::{Process, database, run_with, sql, url};
 use crate::seeds;
-use gitops_status_server::store::{Dictionary, Location, Verdict, verify};
+use gitops_status_server::files::Location;
+use gitops_status_server::ledger::Dictionary;
+use gitops_status_server::projection::{Verdict, verify};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -161,8 +163,14 @@ fn a_damaged_projection_is_found_and_healed() {
         ),
         ("UPDATE episode SET drifted = drifted + 1 WHERE id = 3", "g/a: episode, row 1"),
         ("DELETE FROM episode_files WHERE episode_id = 4", "g/b: episode_files, row 1"),
-        ("UPDATE current_state SET reports = 7 WHERE host_id = 1", "g/a: current_state"),
-        ("UPDATE current_state SET segment_reports = 7 WHERE host_id = 2", "g/b: current_state"),
+        (
+            "UPDATE current_state SET state = json_set(state, '$[1]', 7) WHERE host_id = 1",
+            "g/a: current_state",
+        ),
+        (
+            "UPDATE current_state SET state = json_set(state, '$[20]', 7) WHERE host_id = 2",
+            "g/b: current_state",
+        ),
         ("INSERT INTO out_of_order VALUES (1, 3)", "g/a: out_of_order"),
         (
             "INSERT INTO segment SELECT 99, start, end, status, silent, file_set_id, reports, deployment_id, deployments FROM segment LIMIT 1",
@@ -186,9 +194,6 @@ fn a_damaged_projection_is_found_and_healed() {
 /// Puts the history into a database of the first version.
 fn as_the_first_version_left_it(path: &Path) {
     const FIRST: &str = include_str!("../../migrations/V1__core.sql");
-    const STATE: &str = "host_id, reports, first_time, status, newest_seq, deployment_seq, check_seq, \
-        status_seq, check_status_seq, files_seq, synced_seq, drifted_seq, drift_start_seq, \
-        newest_legacy_seq, legacy_reports, last_pipeline_run, last_cron_check, max_reported_at";
     const ENTRY: &str = "seq, host_id, received_at, lag, ahead, content_id, sender_id, run_id, kind, \
         source, late, transition, hash8";
     let newer = path.with_extension("newer");
@@ -204,7 +209,8 @@ fn as_the_first_version_left_it(path: &Path) {
          INSERT INTO sender SELECT * FROM newer.sender;
          INSERT INTO run SELECT * FROM newer.run;
          INSERT INTO drift_history ({ENTRY}) SELECT {ENTRY} FROM newer.drift_history ORDER BY seq;
-         INSERT INTO current_state ({STATE}) SELECT {STATE} FROM newer.current_state;
+         INSERT INTO current_state (host_id, reports, first_time, status, newest_seq, legacy_reports)
+             SELECT host_id, 1, 0, 0, applied, 0 FROM newer.current_state;
          CREATE TABLE refinery_schema_history AS
              SELECT * FROM newer.refinery_schema_history WHERE version = 1;
          PRAGMA application_id = {application};",

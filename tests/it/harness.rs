@@ -76,7 +76,7 @@ impl Server {
             tick(&ticking);
             ticking.now()
         });
-        let free_bytes = free.map(|free| -> gitops_status_server::store::FreeBytes {
+        let free_bytes = free.map(|free| -> gitops_status_server::files::FreeBytes {
             Arc::new(move || Some(free.load(Ordering::SeqCst)).filter(|free| *free < u64::MAX))
         });
         let machine = Machine { clock: clock_now, free_bytes };

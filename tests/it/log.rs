@@ -83,6 +83,7 @@ fn what_kill_9_left_in_the_log_is_in_the_file_after_the_next_start() {
     server.kill();
     assert!(Process::bytes_of(folder.path(), "-wal") > 2 * MIB);
     let server = Process::start(folder.path());
-    assert_eq!(Process::bytes_of(folder.path(), "-wal"), 0);
+    // What was left is in the file; the log holds no more than what the start itself has projected.
+    assert!(Process::bytes_of(folder.path(), "-wal") < MIB / 4);
     assert_eq!(server.raw_lines(), lines);
 }

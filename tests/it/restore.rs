@@ -131,7 +131,7 @@ fn a_backup_that_is_not_right_changes_nothing() {
         "INSERT INTO refinery_schema_history \
         SELECT 999, 'newer', applied_on, checksum FROM refinery_schema_history LIMIT 1",
     );
-    made("wrong.db", "UPDATE current_state SET reports = 99");
+    made("wrong.db", "UPDATE current_state SET state = json_set(state, '$[1]', 99)");
     std::fs::write(folder.path().join("cut.db"), &good[..good.len() / 2]).unwrap();
     std::fs::write(folder.path().join("empty.db"), b"").unwrap();
     std::fs::write(folder.path().join("text.db"), b"hello ".repeat(1000)).unwrap();

@@ -281,3 +281,23 @@ fn an_index_that_does_not_say_what_its_table_says_is_named() {
         assert_eq!(verify(folder.path(), &[]).0, 0, "{sql}: healed");
     }
 }
+
+/// Whoever writes rows without triggers that fire for them: REPLACE takes a row away without a word where a
+/// connection has no recursive triggers, and SQLite lets nobody refuse an INSERT at no cost.
+#[test]
+fn rows_that_somebody_puts_in_are_found() {
+    let history = history();
+    let columns = "host_id, received_at, lag, ahead, content_id, sender_id, run_id, marks, hash8";
+    let put = |seq: i64| {
+        format!(
+            "REPLACE INTO drift_history (seq, {columns}) SELECT {seq}, {columns} FROM drift_history \
+             WHERE seq = 20"
+        )
+    };
+    for (seq, named) in [(300, "first at entry 300"), (601, "601"), (0, "0"), (-1, "-1")] {
+        let folder = copy(history.path());
+        crate::process::sql(&database(folder.path()), &put(seq));
+        let (code, said) = verify(folder.path(), &[]);
+        assert!(code == 1 && said.contains(named), "{seq}: {said}");
+    }
+}

@@ -8,12 +8,12 @@ use crate::commands::remembered::{Block, Remembered};
 use crate::config::VerifyArgs;
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::line::hex;
+use crate::domain::names::HostKey;
 use crate::domain::shown::{ShowPath as _, shown};
 use crate::domain::tree::Hash;
-use crate::store::{
-    Audit, Dictionary, Fault, Location, Writer, audit, check_file, check_guards, check_only,
-    entry_hash, verify,
-};
+use crate::files::{Hold, Location, Role, check_file, check_guards, check_only};
+use crate::ledger::{Audit, Dictionary, Fault, audit, entry_hash};
+use crate::projection::{Writer, catch_up, verify};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -167,7 +167,7 @@ async fn check_receipts(
     held: &Held,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let origin = Writer::look(location, dictionary).await?.origin;
+    let origin = Writer::look(location, dictionary)?.origin;
     let mut hashes: HashMap<u64, Hash> = HashMap::new();
     let ours = held.receipts.iter().map(|witness| &witness.receipt);
     let ids: BTreeSet<u64> = ours.filter(|ours| *ours.origin == *origin).map(|r| r.id).collect();
@@ -182,11 +182,22 @@ async fn check_receipts(
     Ok(())
 }
 
+fn show_key(key: &HostKey) -> String {
+    shown(&format!("{}/{}", key.server_group, key.host)).into_owned()
+}
+
 async fn check_projections(
     location: &Location,
     dictionary: &Arc<Dictionary>,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    // While a server runs, that is its own work.
+    if let Ok(_hold) = Hold::take(location, Role::Prepare).await
+        && check_guards(location).await.is_ok_and(|guards| guards.strange_triggers().is_empty())
+    {
+        // What cannot be projected is named below.
+        let _ = catch_up(location, dictionary).await;
+    }
     let bar = progress::bar("folding");
     let verdict = verify(location, dictionary, &|done, total| bar.show(done, total)).await;
     bar.finish();
@@ -198,6 +209,14 @@ async fn check_projections(
         }
         Err(error) => return Err(error.into()),
     };
+    if !verdict.pending.is_empty() {
+        let pending: Vec<String> = verdict.pending.iter().map(show_key).collect();
+        report.notes.push(format!(
+            "{} hosts are just being folded anew, since something came late, and were not compared: {}",
+            pending.len(),
+            pending.join(", ")
+        ));
+    }
     let (entries, hosts) = (verdict.entries, verdict.hosts);
     let differences = verdict.differences.len();
     if differences == 0 {

@@ -7,7 +7,7 @@ use crate::domain::checkpoint::{Checkpoint, CheckpointError, PublicKeys};
 use crate::domain::receipt::{Receipt, in_line};
 use crate::domain::shown::{ShowPath as _, quoted};
 use crate::domain::tree::Hash;
-use crate::store::Fault;
+use crate::ledger::Fault;
 use std::collections::HashSet;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! What a check has found, and how it is said.
 
 use crate::commands::{Failure, cannot_check, say};
-use crate::store::Fault;
+use crate::ledger::Fault;
 use std::fmt::Write as _;
 
 /// Things that are wrong shown at most.

@@ -15,9 +15,10 @@ struct Sent {
     content: Arc<Content>,
 }
 
-fn step(sent: &Sent) -> Step<'_> {
-    let digest = sent.content.digest();
-    Step { place: sent.place, kind: sent.kind, source: sent.source, content: &sent.content, digest }
+fn event(sent: &Sent) -> Event<'_> {
+    let Sent { place, kind, source, content } = sent;
+    let (place, kind, source, digest) = (*place, *kind, *source, content.digest());
+    Event { place, kind, source, reported_at: None, content, digest, run: None }
 }
 
 fn any_sent() -> impl Strategy<Value = (i64, Sent)> {
@@ -69,7 +70,7 @@ fn placed(sent: Vec<(i64, Sent)>) -> Vec<Sent> {
 
 fn fold(entries: &[Sent]) -> (Course, Vec<Change>) {
     let (mut course, mut changes) = (Course::default(), Vec::new());
-    let steps: Vec<_> = entries.iter().map(step).collect();
+    let steps: Vec<_> = entries.iter().map(event).collect();
     course.fold(&steps, &mut changes);
     (course, changes)
 }

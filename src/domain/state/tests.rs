@@ -1,8 +1,9 @@
 //! The fold against a plain reading of the contract (section 3), for any order of arrival.
 
 use super::*;
+use crate::domain::apply::{Host, hear};
 use crate::domain::files::ChangedFile;
-use crate::domain::surroundings::Neighbours;
+use crate::domain::surroundings::{Neighbours, Surroundings};
 use proptest::prelude::*;
 
 /// One host's report at a small set of times, with the few contents that matter to the fold.
@@ -75,21 +76,24 @@ fn walk(all: &Placed, until: Place) -> Before {
 fn surroundings(known: &Placed, place: Place) -> Surroundings {
     let mut neighbours = Neighbours::default();
     for (other, report) in known {
-        neighbours.take_in(place, *other, report.source, &report.content);
+        neighbours.take_in(place, &Event::of(report, *other));
     }
     neighbours.surroundings()
 }
 
 fn fold_all(all: &Placed) -> (HostState, Vec<Judgement>) {
-    let (place, first) = &all[0];
-    let (mut state, judgement) = HostState::begin(1, first, *place);
-    let mut judgements = vec![judgement];
-    for (at, (place, report)) in all.iter().enumerate().skip(1) {
-        let around =
-            state.is_out_of_order(*place).then(|| surroundings(&all[..at].to_vec(), *place));
-        judgements.push(state.add(report, *place, around.as_ref()));
+    let (mut state, mut judgements) = (None::<HostState>, Vec::new());
+    for (at, (place, report)) in all.iter().enumerate() {
+        let out_of_order = state.as_ref().is_some_and(|state| state.is_out_of_order(*place));
+        let around = out_of_order.then(|| surroundings(&all[..at].to_vec(), *place));
+        let before = around.as_ref().map(|around| &around.before);
+        judgements.push(HostState::judge(state.as_ref(), report, *place, before));
+        let next_drift = around.as_ref().and_then(|around| around.next_drift);
+        let host = Host { key: &report.key, id: 1 };
+        let next_drift = |_: &HostState| Ok::<_, std::convert::Infallible>(next_drift);
+        let Ok(_) = hear(&mut state, host, Event::of(report, *place), next_drift);
     }
-    (state, judgements)
+    (state.unwrap(), judgements)
 }
 
 /// Invariant 1: the state after any order of arrival is the fold in the order of (time, id).

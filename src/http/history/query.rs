@@ -6,7 +6,7 @@ use crate::domain::report::{Kind, Source, Status};
 use crate::domain::time::Timestamp;
 use crate::http::host_filter::HostFilter;
 use crate::http::params::Params;
-use crate::store::{Filters, Hosts, Order, PageRequest, Window};
+use crate::views::{Filters, Hosts, Order, PageRequest, Window};
 use actix_web::http::header::HeaderValue;
 
 /// Every parameter there is.

@@ -6,7 +6,7 @@ use super::query::{Format, HistoryQuery};
 use crate::domain::item::CsvItems;
 use crate::domain::line::{Entry, LineWriter};
 use crate::domain::place::Place;
-use crate::store::{Page, ReadError, Readers};
+use crate::views::{Page, ReadError, Readers};
 use std::sync::Arc;
 
 /// Rows fetched and written in one go.

@@ -11,7 +11,7 @@ use crate::http::history::Format;
 use crate::http::params::{self, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::respond::{JSON, Prepared, varies_by_accept};
-use crate::store::{EpisodeRecord, Question};
+use crate::views::{EpisodeRecord, Question};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;

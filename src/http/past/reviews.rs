@@ -12,7 +12,7 @@ use crate::http::host_filter::HostFilter;
 use crate::http::params::{Params, segments};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::respond::{JSON, Prepared, varies_by_accept};
-use crate::store::{EpisodeRecord, LookbackError, Question, Readers};
+use crate::views::{EpisodeRecord, LookbackError, Question, Readers};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::ser::SerializeMap;

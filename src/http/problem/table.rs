@@ -5,7 +5,7 @@ use crate::domain::access::Scope;
 use crate::domain::names::HostKey;
 use crate::ingest::{FieldError, Refusal};
 use crate::recorder::RecordError;
-use crate::store::ReadError;
+use crate::views::ReadError;
 use actix_web::http::StatusCode;
 
 /// Groups that a sentence names; the list of fields has more.
@@ -337,9 +337,6 @@ impl From<ReadError> for Problem {
                 overload: Some(Overload::Questions),
                 ..Self::cannot_read("Too many questions are being answered at once")
             },
-            ReadError::Unsettled => Self::cannot_read(
-                "What was recorded last cannot be read by host while the database takes no writes",
-            ),
             ReadError::Database(cause) => {
                 tracing::error!(%cause, "a read failed");
                 Self::cannot_read("The database cannot be read just now")

@@ -1,0 +1,126 @@
+//! The projector: it writes what is recorded to the tables that are kept by host, in steps that stand in
+//! nobody's way, and folds hosts anew to whom something came late.
+
+use super::task::Task;
+use crate::files::Trouble;
+use crate::ledger::CommitError;
+use crate::projection::{Pace, Refold, Refolded};
+
+/// Commits a second from which on hosts are projected along with them; with fewer, in between.
+const BUSY: usize = 100;
+/// Hosts projected at once in between: a report that comes meanwhile waits for them.
+const AT_ONCE: usize = 8;
+
+/// Steps of folding anew that an end waits for.
+const STEPS_AT_THE_END: usize = 64;
+
+impl Task {
+    /// What is there by now is overdue: it is projected within the next second, evenly, along with the
+    /// commits if there are many.
+    pub(super) fn pace_projecting(&mut self) {
+        self.refolding.failed = false;
+        let commits = std::mem::take(&mut self.lag.commits);
+        self.lag.overdue = self.size;
+        self.lag.busy = commits >= BUSY;
+        let hosts = if self.lag.busy { self.writer.hosts_in_tail().div_ceil(commits) } else { 0 };
+        self.writer.project_along(Pace { overdue: self.lag.overdue, hosts });
+    }
+
+    /// Whether hosts are to be projected in between.
+    pub(super) fn is_behind(&self) -> bool {
+        let trusted = self.projects && !self.void && !self.failing;
+        trusted && !self.lag.busy && self.writer.watermark() < self.lag.overdue
+    }
+
+    /// Projects some hosts of those that wait longest; if another process is writing, after the next look
+    /// around.
+    pub(super) fn project_some(&mut self) {
+        let hosts = self.writer.behind(self.lag.overdue, AT_ONCE);
+        let done = self.writer.project(&hosts);
+        self.judge(done);
+    }
+
+    /// Projects all that is left, and ends what was being folded anew, at the end.
+    pub(super) fn project_rest(&mut self) {
+        if self.projects && !self.disk.lost && !self.void {
+            let hosts = self.writer.behind(u64::MAX, usize::MAX);
+            let done = self.writer.project(&hosts);
+            self.judge(done);
+        }
+    }
+
+    /// Folds on what is being folded anew, at the end: not for long, the next start goes on with it.
+    pub(super) async fn refold_rest(&mut self) {
+        for _ in 0..STEPS_AT_THE_END {
+            self.refold_some();
+            if !self.refolding.busy || self.disk.lost {
+                return;
+            }
+            let step = self.refolding.ended().await;
+            self.refolded(step);
+        }
+    }
+
+    /// Has the next host folded on, if any is to be folded anew and none is at the moment.
+    pub(super) fn refold_some(&mut self) {
+        if self.refolding.busy
+            || self.refolding.failed
+            || !self.projects
+            || self.void
+            || self.failing
+        {
+            return;
+        }
+        let last = self.refolding.last;
+        let turn = |refold: &&Refold| (refold.names.root <= last, refold.names.root);
+        let Some(next) = self.writer.refolds().min_by_key(turn) else { return };
+        let root = next.names.root;
+        if self.refolding.begin(next.clone()) {
+            (self.refolding.busy, self.refolding.last) = (true, root);
+        }
+    }
+
+    /// Writes a step of folding a host anew.
+    pub(super) fn refolded(&mut self, outcome: Result<Refolded, Trouble>) {
+        self.refolding.busy = false;
+        let refolded = match outcome {
+            Ok(refolded) => refolded,
+            Err(error) => {
+                tracing::error!(%error, "a host could not be folded anew just now; see `verify`");
+                self.refolding.failed = true;
+                return self.distrust(&error);
+            }
+        };
+        if self.void {
+            return;
+        }
+        let key = self.writer.refolds().find(|row| row.names.root == refolded.names.root);
+        let state = key.and_then(|row| self.board.find(&row.key));
+        let Some((_, state)) = state else { return };
+        match self.writer.write_refolded(&refolded, &state) {
+            Ok(None | Some(None)) => self.judge(Ok(())),
+            Ok(Some(Some(state))) => {
+                self.board.publish([state], None, self.size);
+                self.judge(Ok(()));
+            }
+            Err(error) => self.judge(Err(error)),
+        }
+    }
+
+    /// What becomes of a step that was not written: another process writes just now, or the database fails.
+    fn judge(&mut self, done: Result<(), CommitError>) {
+        match done {
+            Ok(()) => {
+                self.folding.note(self.writer.pages_written());
+                self.failing = false;
+            }
+            Err(CommitError::NotStored(error)) if error.is_busy() => self.lag.overdue = 0,
+            Err(CommitError::Moved) => self.void = true,
+            Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => {
+                tracing::error!(%error, "what was recorded last could not be projected");
+                self.distrust(&error);
+                (self.void, self.failing) = (true, true);
+            }
+        }
+    }
+}
