@@ -4,6 +4,8 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
+# When this was built, in Unix seconds: a clock before it was never set (docs/operations.md).
+ARG SOURCE_DATE_EPOCH
 # Crates are cached between builds. The target folder is not: cargo trusts the files' times, and
 # those of two checkouts say nothing about each other.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \

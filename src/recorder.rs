@@ -14,12 +14,13 @@ mod queue;
 mod refolding;
 mod stage;
 mod task;
+mod watch;
 
 pub use messages::{
     AHEAD_TOLERANCE, Act, ActError, ActReceipt, Deed, IdempotencyKey, Receipt, RecordError,
     Submission,
 };
-pub use task::Clock;
+pub use watch::{CLOCK_TOLERANCE, Clock, ClockFault, Uptime, Watch};
 
 use crate::board::Board;
 use crate::files::{Location, Space, Trouble};
@@ -49,6 +50,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 pub struct Recorder {
     queue: mpsc::Sender<Job>,
     waiting_bytes: Arc<AtomicUsize>,
+    watch: Arc<Watch>,
     origin: Arc<str>,
 }
 
@@ -61,7 +63,7 @@ impl Recorder {
         dictionary: Arc<Dictionary>,
         new_origin: &str,
         board: Arc<Board>,
-        clock: Clock,
+        watch: Arc<Watch>,
         space: Arc<Space>,
         projects: bool,
     ) -> Result<(Self, tokio::task::JoinHandle<()>), Trouble> {
@@ -69,12 +71,16 @@ impl Recorder {
         let (writer, loaded) = Writer::open(location, dictionary, new_origin, projects)?;
         let (queue, jobs) = mpsc::channel(QUEUE_MAX_REQUESTS);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let recorder =
-            Self { queue, waiting_bytes: waiting_bytes.clone(), origin: loaded.origin.clone() };
+        let recorder = Self {
+            queue,
+            waiting_bytes: waiting_bytes.clone(),
+            watch: watch.clone(),
+            origin: loaded.origin.clone(),
+        };
         let task = Task {
             writer,
             board,
-            clock,
+            watch,
             space,
             disk: Disk::default(),
             folding: Folding::start(location),
@@ -90,6 +96,8 @@ impl Recorder {
             void: false,
             failing: false,
         };
+        // Before anybody asks.
+        let _ = task.watch.check(task.last_received);
         task.board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
         Ok((recorder, task.on_its_thread(jobs)))
     }
@@ -144,7 +152,12 @@ impl Recorder {
         answered.await.unwrap_or(Err(RecordError::Unknown.into()))
     }
 
-    /// Whether the database takes writes just now.
+    /// Why the clock cannot be believed just now.
+    pub fn clock_fault(&self) -> Option<ClockFault> {
+        self.watch.fault()
+    }
+
+    /// Whether reports can be written just now.
     pub async fn can_write(&self) -> bool {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Job::Probe(answer)).is_ok() && answered.await.unwrap_or(false)
@@ -211,7 +224,7 @@ impl Task {
             incoming.answer(results);
         }
         if !incoming.probes.is_empty() {
-            let ok = self.probe();
+            let ok = self.watch.check(self.last_received).is_ok() && self.probe();
             for probe in incoming.probes {
                 let _ = probe.send(ok);
             }
@@ -231,6 +244,10 @@ impl Task {
         while moved < MOVED_RETRIES {
             if let Err(error) = self.catch_up(moved) {
                 return incoming.all(&self.note(&error, RecordError::NotStored));
+            }
+            // Here, because what was loaded may be what another process wrote with a clock of its own.
+            if let Err(fault) = self.watch.check(self.last_received) {
+                return incoming.all(&RecordError::Clock(fault));
             }
             let (batch, results) = match self.fold(incoming, jobs, &damaged) {
                 Ok(folded) => folded,

@@ -5,7 +5,7 @@ use gitops_status_server::domain::max_age::StaleAfter;
 use gitops_status_server::domain::report::{Report, Sender, Source};
 use gitops_status_server::domain::time::Timestamp;
 use gitops_status_server::ingest;
-use gitops_status_server::recorder::Submission;
+use gitops_status_server::recorder::{Clock, Submission};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -99,8 +99,8 @@ pub const DATABASE: &str = "quarter.db";
 
 /// Opens (or creates) a database, with a clock that is set by the caller.
 pub async fn open(path: &Path, clock: Arc<AtomicI64>) -> Database {
-    let clock = Arc::new(move || Timestamp(clock.load(Ordering::Relaxed)));
-    let machine = Machine { clock, free_bytes: None };
+    let clock: Clock = Arc::new(move || Timestamp(clock.load(Ordering::Relaxed)));
+    let machine = Machine::from(clock);
     let manner = Manner { read_deadline: PATIENCE, min_free: 0, alone: true };
     Database::open(&format!("sqlite://{}", path.display()), machine, manner).await.unwrap()
 }

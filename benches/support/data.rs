@@ -10,7 +10,7 @@ use gitops_status_server::domain::max_age::StaleAfter;
 use gitops_status_server::domain::report::{Report, Sender, Source};
 use gitops_status_server::domain::time::Timestamp;
 use gitops_status_server::ingest;
-use gitops_status_server::recorder::Submission;
+use gitops_status_server::recorder::{Clock, Submission};
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 use std::io::IsTerminal;
@@ -155,8 +155,8 @@ fn fill_rounds(
     let mut progress = Progress::new(rows.clone(), tell);
     actix_web::rt::System::new().block_on(async {
         let url = format!("sqlite://{}", path.display());
-        let clock_fn = Arc::new(move || Timestamp(now.load(Ordering::Relaxed)));
-        let machine = Machine { clock: clock_fn, free_bytes: None };
+        let steered: Clock = Arc::new(move || Timestamp(now.load(Ordering::Relaxed)));
+        let machine = Machine::from(steered);
         let manner = Manner { read_deadline: Duration::from_secs(2), min_free: 0, alone: true };
         let database = Database::open(&url, machine, manner).await.unwrap();
         let ages = StaleAfter::parse("26h", "").unwrap();

@@ -2,6 +2,7 @@
 //! the time, the environment and sockets.
 
 pub mod backup;
+mod clock;
 pub mod export;
 mod handles;
 pub mod healthcheck;
@@ -30,11 +31,13 @@ use crate::files::{
 };
 use crate::ledger::{Dictionary, grow_over_history};
 use crate::projection::fold_anew;
-use crate::recorder::{Clock, Recorder};
+use crate::recorder::{Clock, Recorder, Uptime, Watch};
 use crate::views::Readers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+
+pub use clock::system_clock;
 
 /// Connections that read raw history at once.
 const READER_CONNECTIONS: usize = 4;
@@ -75,12 +78,6 @@ fn cannot_check(problem: String) -> Failure {
     Box::new(CannotCheck(problem))
 }
 
-/// The machine's clock.
-pub fn system_clock() -> Clock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    Arc::new(|| Timestamp(chrono::Utc::now().timestamp_micros()))
-}
-
 /// An open database: the write path, the reading side, and every host's state.
 pub struct Database {
     /// Records.
@@ -100,13 +97,26 @@ pub struct Database {
 pub struct Machine {
     /// The clock.
     pub clock: Clock,
+    /// What the clock's jumps are measured against; nothing if time is what the clock says.
+    pub uptime: Option<Uptime>,
+    /// A clock before this time was never set.
+    pub built: Timestamp,
     /// The free bytes of the database's disk, if that is not asked of the system.
     pub free_bytes: Option<FreeBytes>,
 }
 
+impl Machine {
+    /// This machine.
+    pub fn system() -> Self {
+        let (uptime, built) = (Some(clock::system_uptime()), clock::built());
+        Self { clock: system_clock(), uptime, built, free_bytes: None }
+    }
+}
+
+/// A machine with a clock of the caller's own, whatever it says.
 impl From<Clock> for Machine {
     fn from(clock: Clock) -> Self {
-        Self { clock, free_bytes: None }
+        Self { clock, uptime: None, built: Timestamp(i64::MIN), free_bytes: None }
     }
 }
 
@@ -139,10 +149,10 @@ impl Database {
         ));
         let board = Arc::new(Board::default());
         let origin = new_origin()?;
-        let (clock, disk) = (machine.clock, space.clone());
-        let projects = hold.is_some();
+        let watch = Arc::new(Watch::new(machine.clock, machine.uptime, machine.built));
+        let (disk, projects) = (space.clone(), hold.is_some());
         let started =
-            Recorder::start(&location, dictionary, &origin, board.clone(), clock, disk, projects);
+            Recorder::start(&location, dictionary, &origin, board.clone(), watch, disk, projects);
         let failed = |cause| OpenError::Database { path: location.path.clone(), cause };
         let (recorder, task) = started.map_err(failed)?;
         Ok(Self { recorder, readers, board, space, task, hold })

@@ -1,18 +1,25 @@
 //! `serve`: the server.
 
+use super::import::FirstStart;
 use super::trust::Trust;
-use super::{Database, Failure, Machine, Manner, handles, import, system_clock, tokens};
+use super::{Database, Failure, Machine, Manner, handles, tokens};
 use crate::config::ServeArgs;
 use crate::domain::max_age::StaleAfter;
 use crate::files::{Location, warning};
 use crate::http::{self, AppState, Rules, Tokens};
+use crate::recorder::Recorder;
 use actix_web::dev::ServerHandle;
 use actix_web::web;
 use http::server::Door;
 use std::net::TcpListener;
+use std::time::Duration;
 
 /// Clients that may wait for a connection; of further ones the system makes the waiting longer.
 const BACKLOG: i32 = 1024;
+/// How often one looks at the clock without being asked,
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
+/// and while `STATUS_FILE` waits for it.
+const HURRIED_LOOK: Duration = Duration::from_millis(50);
 
 /// Serves until SIGTERM or SIGINT; then finishes what is in flight and closes the database.
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -22,7 +29,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         format!("cannot listen on {host}:{port}: {error}; choose another API_HOST or API_PORT")
     })?;
     rustix::net::listen(&listener, BACKLOG)?;
-    serve_on(listener, args, system_clock(), |_| {}).await
+    serve_on(listener, args, Machine::system(), |_| {}).await
 }
 
 /// Serves on a listener that is already bound, on a machine of the caller's; `more` may add routes
@@ -43,15 +50,18 @@ pub async fn serve_on(
         tracing::warn!("{warning}");
     }
     let ages = args.database.stale_after()?;
+    let mut waiting = None;
     if let Some(file) = args.status_file.as_deref().filter(|file| !file.as_os_str().is_empty())
         && database.board.size() == 0
+        && let Some(file) = FirstStart::read(file, &ages)?
     {
-        import::first_start(file, &database, &ages).await?;
+        waiting = file.import(&database.recorder).await?;
     }
     let clock = machine.clock.clone();
     let mut trust = Trust::open(&database, &location, &args.key, clock).await?;
     let rules = rules(&args, ages, tokens.clone());
     let (recorder, board) = (database.recorder.clone(), database.board.clone());
+    let clock_watched = watch_clock(recorder.clone(), waiting);
     let (readers, space) = (database.readers.clone(), database.space.clone());
     let (keys, clock) = (trust.keys.clone(), machine.clock);
     let state = AppState::new(recorder, board, readers, keys, clock, space, rules);
@@ -74,6 +84,7 @@ pub async fn serve_on(
             let ((), _) = tokio::join!(handle.stop(true), &mut server);
             Err("the recorder has ended; the log says why. Nothing that was acknowledged is lost".into())
         }
+        failure = clock_watched => Err(failure),
         () = trust.keep_remembering() => unreachable!("it goes on for ever"),
     };
     signals.abort();
@@ -86,6 +97,23 @@ pub async fn serve_on(
     database.close().await;
     tracing::info!("stopped");
     outcome
+}
+
+/// Looks at the clock, so that the log tells of it before a report does, and imports `STATUS_FILE` if that waits
+/// for it. Returns only if the import fails.
+async fn watch_clock(recorder: Recorder, mut waiting: Option<FirstStart>) -> Failure {
+    loop {
+        // With a file there is a hurry: reports that come first make a database that is not empty.
+        tokio::time::sleep(if waiting.is_some() { HURRIED_LOOK } else { CLOCK_LOOK }).await;
+        if recorder.clock_fault().is_none()
+            && let Some(file) = waiting.take()
+        {
+            match file.import(&recorder).await {
+                Ok(left) => waiting = left,
+                Err(failure) => return failure,
+            }
+        }
+    }
 }
 
 fn rules(args: &ServeArgs, stale_after: StaleAfter, tokens: Tokens) -> Rules {

@@ -12,6 +12,7 @@ pub use meters::{Meters, Outcome};
 
 use super::AppState;
 use super::respond::{accepts_gzip, compress};
+use crate::recorder::ClockFault;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use text::Text;
@@ -42,6 +43,12 @@ pub async fn scrape(request: HttpRequest, state: web::Data<AppState>) -> HttpRes
     text.family("gitops_database_size_bytes", "gauge", "Bytes of the database's files.");
     for (file, bytes) in state.readers.file_sizes() {
         text.sample(&[("file", file)], bytes as f64);
+    }
+    let help = "Whether reports are refused because the clock cannot be believed (1), by what is wrong with it.";
+    text.family("gitops_clock_fault", "gauge", help);
+    let fault = state.recorder.clock_fault().map(|fault| fault.word());
+    for reason in ClockFault::WORDS {
+        text.sample(&[("reason", reason)], f64::from(u8::from(fault == Some(reason))));
     }
     tokens::write(&mut text, &state.rules.tokens);
     if let Some(free) = state.space.free() {

@@ -43,7 +43,8 @@ pub async fn health(request: HttpRequest) -> HttpResponse {
 
 /// Whether the server can do its work
 ///
-/// Really asks the database, for a read and for its write lock. Alias: `/-/ready`.
+/// Really asks the database, for a read and for its write lock; and the clock must be such that it can be
+/// believed. Alias: `/-/ready`.
 #[utoipa::path(get, path = "/ready", tag = "system", operation_id = "ready",
     responses(
         (status = 200, description = "It can read and write", body = Health, example = json!({"status": "ready"})),
@@ -53,7 +54,8 @@ pub async fn ready(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     if state.readers.size().await.is_err() || !state.recorder.can_write().await {
-        return Err(Problem::not_ready());
+        let fault = state.recorder.clock_fault();
+        return Err(fault.map_or_else(Problem::not_ready, |f| Problem::not_ready_in_time(&f)));
     }
     Ok(respond::json(&request, &Health { status: "ready" }))
 }

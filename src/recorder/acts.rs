@@ -35,6 +35,7 @@ impl Task {
             if let Err(error) = self.catch_up(moved) {
                 return Err(self.note(&error, RecordError::NotStored).into());
             }
+            self.watch.check(self.last_received).map_err(RecordError::Clock)?;
             let plan = self.plan(act)?;
             let entry = &plan.truth.entries[0].entry;
             let (id, hash) = (entry.id, self.hash_of(entry));

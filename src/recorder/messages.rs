@@ -1,5 +1,6 @@
 //! What the recorder is asked, and what it answers.
 
+use super::watch::ClockFault;
 use crate::domain::names::HostKey;
 use crate::domain::push::Push;
 use crate::domain::report::{Report, Sender};
@@ -70,6 +71,9 @@ pub enum RecordError {
     /// Too little room on the disk; nothing is stored.
     #[error("the disk is nearly full")]
     DiskFull,
+    /// The clock cannot be believed; nothing is stored.
+    #[error("{0}; nothing was stored: {remedy}", remedy = .0.remedy())]
+    Clock(ClockFault),
     /// The database did not take it; nothing is stored.
     #[error("the database did not take it")]
     NotStored,

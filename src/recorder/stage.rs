@@ -54,7 +54,7 @@ impl<'t> Stage<'t> {
     /// For about so many reports.
     pub fn new(task: &'t mut Task, reports: usize) -> Self {
         Self {
-            received_at: task.now(),
+            received_at: task.last_received,
             task,
             hosts: HashMap::with_capacity(reports),
             new_hosts: Vec::new(),

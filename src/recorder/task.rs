@@ -3,6 +3,7 @@
 use super::folding::Folding;
 use super::messages::RecordError;
 use super::refolding::{Lag, Refolding};
+use super::watch::Watch;
 use crate::board::Board;
 use crate::domain::time::Timestamp;
 use crate::domain::tree::Frontier;
@@ -14,9 +15,6 @@ use std::sync::atomic::AtomicUsize;
 
 /// How often a batch is folded anew because another process wrote in between.
 pub(super) const MOVED_RETRIES: usize = 5;
-
-/// The clock: microseconds UTC. Handed in, so that tests can freeze it.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What is known of the disk.
 #[derive(Debug, Default)]
@@ -35,7 +33,7 @@ pub(super) struct Disk {
 pub(super) struct Task {
     pub writer: Writer,
     pub board: Arc<Board>,
-    pub clock: Clock,
+    pub watch: Arc<Watch>,
     pub space: Arc<Space>,
     pub disk: Disk,
     pub folding: Folding,
@@ -92,7 +90,7 @@ impl Task {
 
     /// The time at which what is folded now came.
     pub fn now(&self) -> Timestamp {
-        (self.clock)().max(self.last_received)
+        self.watch.now().max(self.last_received)
     }
 
     /// Logs a failure once, and distrusts what is in memory.
@@ -147,7 +145,7 @@ impl Task {
     }
 
     pub fn probe(&mut self) -> bool {
-        let probed = self.writer.probe(self.failing, (self.clock)());
+        let probed = self.writer.probe(self.failing, self.watch.now());
         if let Err(error) = &probed {
             tracing::warn!(%error, "the database does not take writes");
             self.distrust(error);

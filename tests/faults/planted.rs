@@ -247,10 +247,35 @@ pub const PLANTED: &[Planted] = &[
         says: "a clock that goes back takes received_at with it",
         found_by: "clock",
         because: &["received_at goes back"],
+        edits: &[
+            (
+                "src/recorder/task.rs",
+                "self.watch.now().max(self.last_received)",
+                "self.watch.now()",
+            ),
+            (
+                "src/recorder/stage.rs",
+                "received_at: task.last_received,",
+                "received_at: task.now(),",
+            ),
+        ],
+    },
+    Planted {
+        name: "jump-believed",
+        says: "a clock that jumps ahead takes the history along",
+        found_by: "clock",
+        because: &["recorded with a clock off by"],
+        edits: &[("src/recorder/watch.rs", "if by > CLOCK_TOLERANCE {", "if by > i64::MAX - 1 {")],
+    },
+    Planted {
+        name: "future-gone-on-with",
+        says: "a history that reaches into the future is gone on with",
+        found_by: "clock",
+        because: &["recorded with a clock off by"],
         edits: &[(
-            "src/recorder/task.rs",
-            "(self.clock)().max(self.last_received)",
-            "(self.clock)()",
+            "src/recorder/watch.rs",
+            "newest.0 > now.0.saturating_add(CLOCK_TOLERANCE)",
+            "newest.0 > i64::MAX - 1",
         )],
     },
     Planted {

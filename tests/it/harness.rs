@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 /// What the clock of a new server says.
 pub const NOW: &str = "2026-04-26T12:00:00Z";
+/// When the program was built, as a new server believes.
+pub const BUILT: &str = "2026-04-01T00:00:00Z";
 /// No answer of a healthy server takes longer.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -26,21 +28,54 @@ pub struct Server {
     client: Client,
 }
 
-/// A clock that moves only when told.
+/// A clock that moves only when told, and the machine's uptime.
 #[derive(Clone)]
-pub struct FrozenClock(Arc<AtomicI64>);
+pub struct FrozenClock {
+    now: Arc<AtomicI64>,
+    uptime: Arc<AtomicI64>,
+}
 
 impl FrozenClock {
+    /// A clock that says this.
+    pub fn at(time: &str) -> Self {
+        let now = Arc::new(AtomicI64::new(Timestamp::parse(time).unwrap().0));
+        Self { now, uptime: Arc::default() }
+    }
+
+    /// A machine with this clock, which does this before it is read.
+    pub fn machine(&self, tick: impl Fn() + Send + Sync + 'static) -> Machine {
+        let (clock, uptime) = (self.clone(), self.uptime.clone());
+        Machine {
+            clock: Arc::new(move || {
+                tick();
+                clock.now()
+            }),
+            uptime: Some(Arc::new(move || uptime.load(Ordering::SeqCst))),
+            built: Timestamp::parse(BUILT).unwrap(),
+            free_bytes: None,
+        }
+    }
+
+    /// Time passes until then; or the clock is set back.
     pub fn set(&self, time: &str) {
-        self.0.store(Timestamp::parse(time).unwrap().0, Ordering::SeqCst);
+        let passed = Timestamp::parse(time).unwrap().0 - self.now().0;
+        self.uptime.fetch_add(passed.max(0), Ordering::SeqCst);
+        self.jump(passed);
     }
 
     pub fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
     }
 
+    /// Time passes.
     pub fn advance(&self, seconds: i64) {
-        self.0.fetch_add(seconds * SECOND, Ordering::SeqCst);
+        self.uptime.fetch_add(seconds.max(0) * SECOND, Ordering::SeqCst);
+        self.jump(seconds * SECOND);
+    }
+
+    /// The clock is set, ahead or back, by so many microseconds.
+    pub fn jump(&self, micros: i64) {
+        self.now.fetch_add(micros, Ordering::SeqCst);
     }
 }
 
@@ -66,20 +101,31 @@ impl Server {
         tick: impl Fn(&FrozenClock) + Send + Sync + 'static,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(folder, arguments, FrozenClock::at(NOW), free, tick)
+    }
+
+    /// Starts in a folder that may have a database, at this time.
+    pub fn started_at(time: &str, folder: TempDir, arguments: &[&str]) -> Self {
+        Self::in_folder(folder, arguments, FrozenClock::at(time), None, |_| {})
+    }
+
+    fn in_folder(
+        folder: TempDir,
+        arguments: &[&str],
+        clock: FrozenClock,
+        free: Option<Arc<AtomicU64>>,
+        tick: impl Fn(&FrozenClock) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let clock = FrozenClock(Arc::new(AtomicI64::new(Timestamp::parse(NOW).unwrap().0)));
         let url = format!("sqlite://{}", folder.path().join("history.db").display());
         let args = serve_args(&url, arguments);
         let ticking = clock.clone();
-        let clock_now: gitops_status_server::recorder::Clock = Arc::new(move || {
-            tick(&ticking);
-            ticking.now()
-        });
+        let tick = move || tick(&ticking);
         let free_bytes = free.map(|free| -> gitops_status_server::files::FreeBytes {
             Arc::new(move || Some(free.load(Ordering::SeqCst)).filter(|free| *free < u64::MAX))
         });
-        let machine = Machine { clock: clock_now, free_bytes };
+        let machine = Machine { free_bytes, ..clock.machine(tick) };
         std::thread::spawn(move || {
             let served = serve_on(listener, args, machine, |_| {});
             actix_web::rt::System::new().block_on(served).map_err(|error| error.to_string())

@@ -10,6 +10,7 @@ mod backup;
 mod batches;
 mod bounds;
 mod checks;
+mod clock;
 mod command_line;
 mod corpus;
 mod courses;

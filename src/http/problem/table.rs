@@ -4,7 +4,7 @@ use super::{FieldProblem, NearName, Overload, Problem};
 use crate::domain::access::Scope;
 use crate::domain::names::HostKey;
 use crate::ingest::{FieldError, Refusal};
-use crate::recorder::RecordError;
+use crate::recorder::{ClockFault, RecordError};
 use crate::views::ReadError;
 use actix_web::http::StatusCode;
 
@@ -273,6 +273,12 @@ impl Problem {
         Self { retry_after: Some(5), ..problem }
     }
 
+    /// 503 of the readiness probe, of the clock.
+    pub fn not_ready_in_time(fault: &ClockFault) -> Self {
+        let detail = format!("The server's clock cannot be believed: {fault}; {}", fault.remedy());
+        Self { detail, ..Self::not_ready() }
+    }
+
     /// What a refused body means; `unknown_hosts` needs more and is built by the caller.
     pub fn from_refusal(refusal: Refusal) -> Self {
         match refusal {
@@ -309,6 +315,13 @@ impl From<RecordError> for Problem {
             RecordError::DiskFull => {
                 let detail = "The server's disk is nearly full; nothing was stored";
                 Self { retry_after: Some(30), ..Self::busy(detail) }
+            }
+            RecordError::Clock(fault) => {
+                let remedy = fault.remedy();
+                let detail = format!(
+                    "The server's clock cannot be believed: {fault}; nothing was stored. On the server: {remedy}"
+                );
+                Self { retry_after: Some(30), ..Self::busy(&detail) }
             }
             RecordError::NotStored => {
                 let detail = "The database does not take writes; nothing was stored";
