@@ -217,8 +217,10 @@ fn page(work: &Work) {
             let mut query = reading.query(&[("server_group", &group), ("host", &host)]);
             let limit = query.page_limit();
             query.request.limit = limit + 1;
-            let page = reading.readers.page(&query.request, query.density, 16 << 20, false).await;
-            let mut entries = page.unwrap().entries;
+            let width = query.request.width(query.as_of);
+            let (request, density) = (&query.request, query.density);
+            let page = reading.readers.page(request, density, 16 << 20, width, false);
+            let mut entries = page.await.unwrap().entries;
             assert_eq!(entries.len(), limit + 1);
             entries.truncate(limit);
             let mut body = Vec::with_capacity(1100 * limit);

@@ -39,9 +39,6 @@ use tokio::task::JoinHandle;
 
 pub use clock::system_clock;
 
-/// Connections that read raw history at once.
-const READER_CONNECTIONS: usize = 4;
-
 /// How long a question of a command may take: nobody else waits for it.
 const PATIENCE: Duration = Duration::from_hours(1);
 
@@ -144,7 +141,7 @@ impl Database {
         let readers = Arc::new(Readers::new(
             &location,
             dictionary.clone(),
-            READER_CONNECTIONS,
+            crate::http::LANE_ANSWERS,
             read_deadline,
         ));
         let board = Arc::new(Board::default());

@@ -1,6 +1,7 @@
 //! What handlers work with.
 
 use super::body::BodyBudget;
+use super::lanes::Lanes;
 use super::metrics::Meters;
 use super::prepared::PreparedStatus;
 use super::tokens::Tokens;
@@ -32,6 +33,7 @@ pub struct AppState {
     /// How the outside is let in.
     pub rules: Rules,
     pub(super) budget: BodyBudget,
+    pub(super) lanes: Lanes,
     pub(super) status: PreparedStatus,
     pub(super) meters: Meters,
 }
@@ -67,8 +69,8 @@ impl AppState {
         rules: Rules,
     ) -> Self {
         let (budget, status) = (BodyBudget::default(), PreparedStatus::default());
-        let meters = Meters::new();
-        Self { recorder, board, readers, keys, clock, space, rules, budget, status, meters }
+        let (lanes, meters) = (Lanes::default(), Meters::new());
+        Self { recorder, board, readers, keys, clock, space, rules, budget, lanes, status, meters }
     }
 
     pub(super) fn now(&self) -> Timestamp {

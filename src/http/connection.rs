@@ -5,6 +5,7 @@
 //! its answer. Both stand here, below actix, at the socket: it alone sees single bytes come and go.
 //! A connection whose client is too late ends as if the client had ended it.
 
+use super::flight::Flight;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
@@ -26,10 +27,12 @@ pub const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Within this time a client takes [`ANSWER_BYTES`] of its answer, or all that is left of it.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 const ANSWER_BYTES: usize = 32 << 10;
+/// The same where other answers wait for room.
+const ANSWER_DEADLINE_SHORT: Duration = Duration::from_secs(5);
 /// Bytes that wait in the kernel before the network takes them. With more, a client that reads
 /// slowly would look like one that does not read.
 const UNSENT_BYTES: u32 = 128 << 10;
-/// How often an idle connection looks around.
+/// How often a connection looks around on which nothing moves.
 const LOOK: Duration = Duration::from_secs(5);
 /// What a client hears whose further head did not come: as actix says of a first one.
 const LATE: &[u8] =
@@ -89,15 +92,16 @@ pub struct Connection {
     requests: Rc<Requests>,
     /// When the head that is coming began, and how many requests there were before it.
     head: Option<(u64, Instant)>,
-    /// By when [`ANSWER_BYTES`] must have been taken, while the client does not take what there is.
+    /// Since when [`ANSWER_BYTES`] have not been taken, while the client does not take what there is.
     answer: Option<Instant>,
+    flight: Flight,
     taken: usize,
     alarm: Pin<Box<Sleep>>,
 }
 
 impl Connection {
     /// Takes a socket over.
-    pub fn new(socket: TcpStream, crowd: Rc<Crowd>) -> Self {
+    pub fn new(socket: TcpStream, crowd: Rc<Crowd>, flight: Flight) -> Self {
         // Without these options answers are slower, and nothing else.
         let _ = socket.set_nodelay(true);
         let _ = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES);
@@ -106,7 +110,7 @@ impl Connection {
         let (begun, in_hand, free_since) = (Cell::new(0), Cell::new(0), Cell::new(now));
         let requests = Rc::new(Requests { begun, in_hand, free_since });
         let alarm = Box::pin(sleep_until(now + LOOK));
-        Self { socket, crowd, requests, head: None, answer: None, taken: 0, alarm }
+        Self { socket, crowd, requests, head: None, answer: None, flight, taken: 0, alarm }
     }
 
     /// Lets requests find their connection.
@@ -157,8 +161,10 @@ impl Connection {
     /// Whether the client has not taken enough of its answer in time.
     fn is_stuck(&mut self, context: &mut Context<'_>) -> bool {
         let now = Instant::now();
-        let deadline = *self.answer.get_or_insert(now + ANSWER_DEADLINE);
-        self.wake_by(deadline, context);
+        let since = *self.answer.get_or_insert(now);
+        let is_short = self.flight.is_short();
+        let deadline = since + if is_short { ANSWER_DEADLINE_SHORT } else { ANSWER_DEADLINE };
+        self.wake_by(deadline.min(now + LOOK), context);
         deadline <= now
     }
 

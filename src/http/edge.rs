@@ -4,6 +4,7 @@
 //! on that. And every answer says what a browser may make of it: nothing.
 
 use super::connection::{InHand, Requests};
+use super::flight::Share;
 use super::unread;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -12,7 +13,8 @@ use actix_web::middleware::Next;
 use bytes::Bytes;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 /// What every answer says. An answer is data: no browser shall run, frame or guess at it. (Without any
 /// referrer, browsers would also hide the `Origin` of our own pages.)
@@ -27,6 +29,10 @@ const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-
 /// Where an answer does not say itself how it may be kept.
 const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 
+/// Bytes of a body handed over at once: actix copies them into a buffer of the connection, where they
+/// stay until the client takes them.
+const PIECE_BYTES: usize = 16 << 10;
+
 /// Takes every request in hand, and completes every answer.
 pub async fn edge(
     mut request: ServiceRequest,
@@ -36,8 +42,10 @@ pub async fn edge(
     let unread = unread::share(&mut request);
     let mut answer = next.call(request).await?;
     complete(answer.headers_mut());
+    let share = answer.response_mut().extensions_mut().remove::<Arc<Share>>();
     Ok(answer.map_body(|_, body| {
-        BoxBody::new(Answer { body: body.boxed(), _unread: unread, _in_hand: in_hand })
+        let (body, rest) = (body.boxed(), Bytes::new());
+        BoxBody::new(Answer { body, rest, _share: share, _unread: unread, _in_hand: in_hand })
     }))
 }
 
@@ -56,6 +64,9 @@ fn complete(headers: &mut HeaderMap) {
 /// An answer's body, and what is held until it is out.
 struct Answer {
     body: BoxBody,
+    /// What of the body's newest bytes has not been handed over.
+    rest: Bytes,
+    _share: Option<Arc<Share>>,
     _unread: Option<unread::Body>,
     _in_hand: Option<InHand>,
 }
@@ -71,6 +82,15 @@ impl MessageBody for Answer {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_next(context)
+        let this = self.get_mut();
+        // An empty piece would be the end of a chunked body.
+        while this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_next(context)) {
+                Some(Ok(bytes)) => this.rest = bytes,
+                end => return Poll::Ready(end),
+            }
+        }
+        let piece = this.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(this.rest.split_to(piece))))
     }
 }

@@ -1,27 +1,24 @@
-//! History goes out: pages as JSON, streams as CSV and NDJSON. `query` understands the parameters,
-//! `walk` goes through the pages and writes the rows; the command `export` uses the same two.
+//! History goes out: pages as JSON, streams (`stream`) as CSV and NDJSON. `query` understands the
+//! parameters, `walk` goes through the pages and writes the rows; the command `export` uses the same two.
 
 mod query;
+mod stream;
 mod walk;
 
 pub use query::{Format, HistoryQuery, PARAMETERS};
 pub use walk::Walk;
 
+use super::lanes::Lane;
 use super::openapi::shapes::{HistoryPage, HistoryParams};
 use super::params::{Params, host_key};
 use super::problem::{Problem, ProblemBody};
-use super::respond::{self, Prepared, accepts_gzip};
+use super::respond;
 use super::{AppState, host_filter::HostFilter};
 use crate::domain::cursor::Cursor;
 use crate::domain::place::Place;
-use crate::views::Page;
-use actix_web::http::Method;
+use crate::views::{Page, PageRequest, Width};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use std::io::Write;
 
 /// Every entry of the history
 ///
@@ -92,7 +89,7 @@ async fn answer(
     params.check()?;
     match format {
         Format::Json => page(request, app, query).await,
-        format => stream(request, app, query, format).await,
+        format => stream::answer(request, app, query, format).await,
     }
 }
 
@@ -102,14 +99,28 @@ const PAGE_MAX_BYTES: usize = 16 << 20;
 /// One page as JSON; one row more is read to know whether another page follows.
 async fn page(
     request: &HttpRequest,
-    app: &AppState,
+    app: &web::Data<AppState>,
     query: HistoryQuery,
 ) -> Result<HttpResponse, Problem> {
     let limit = query.page_limit();
     let mut ask = query.request.clone();
     ask.limit = limit + 1;
-    let Page { mut entries, cut } =
-        app.readers.page(&ask, query.density, PAGE_MAX_BYTES, false).await?;
+    let (width, of) = (ask.width(query.as_of), app.clone());
+    let body = async move || Ok((body_of(&of, &query, &ask, width).await?, ()));
+    let (body, ()) = app.lanes.prepare(Lane::Database(width), request, body).await?;
+    Ok(respond::varies_by_accept(body.answer(request, respond::JSON)))
+}
+
+/// The page; `ask` is its question with one row more.
+async fn body_of(
+    app: &AppState,
+    query: &HistoryQuery,
+    ask: &PageRequest,
+    width: Width,
+) -> Result<Vec<u8>, Problem> {
+    let limit = ask.limit - 1;
+    let page = app.readers.page(ask, query.density, PAGE_MAX_BYTES, width, false);
+    let Page { mut entries, cut } = page.await?;
     let more = cut || entries.len() > limit;
     entries.truncate(limit);
     let mut body = Vec::with_capacity(1100 * entries.len() + 64);
@@ -133,59 +144,5 @@ async fn page(
         }
         None => body.extend_from_slice(b"],\"next_cursor\":null}"),
     }
-    Ok(respond::varies_by_accept(Prepared::new(body).answer(request, respond::JSON)))
-}
-
-/// Everything that matches, chunk by chunk. The first is there before the answer begins, so that a
-/// question that is too wide is told so; a later failure ends the stream without its last chunk, so
-/// that a client notices.
-async fn stream(
-    request: &HttpRequest,
-    app: &web::Data<AppState>,
-    query: HistoryQuery,
-    format: Format,
-) -> Result<HttpResponse, Problem> {
-    let mut response = HttpResponse::Ok();
-    response
-        .content_type(format.content_type())
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::VARY, "Accept, Accept-Encoding"))
-        .insert_header((header::CONTENT_DISPOSITION, format.disposition()));
-    let gzip = accepts_gzip(request.headers());
-    if gzip {
-        response.insert_header((header::CONTENT_ENCODING, "gzip"));
-    }
-    if request.method() == Method::HEAD {
-        return Ok(response.streaming(futures_util::stream::empty::<Result<Bytes, Problem>>()));
-    }
-    let readers = app.readers.clone();
-    let mut walk = Walk::new(readers, query, format, app.recorder.origin().clone());
-    let first = walk.next_chunk().await?;
-    let encoder = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-    let chunks = futures_util::stream::unfold(Some((walk, encoder, first)), async |step| {
-        let (mut walk, mut encoder, first) = step?;
-        let chunk = match first {
-            Some(first) => Ok(Some(first)),
-            None => walk.next_chunk().await,
-        };
-        match chunk {
-            Ok(Some(chunk)) => match &mut encoder {
-                None => Some((Ok(Bytes::from(chunk)), Some((walk, encoder, None)))),
-                Some(gzip) => {
-                    gzip.write_all(&chunk).and_then(|()| gzip.flush()).expect("writing to memory");
-                    let bytes = std::mem::take(gzip.get_mut());
-                    Some((Ok(Bytes::from(bytes)), Some((walk, encoder, None))))
-                }
-            },
-            Ok(None) => {
-                let tail = encoder?.finish().expect("writing to memory");
-                Some((Ok(Bytes::from(tail)), None))
-            }
-            Err(error) => {
-                tracing::error!(%error, "an export broke off");
-                Some((Err(Problem::from(error)), None))
-            }
-        }
-    });
-    Ok(response.streaming(Box::pin(chunks)))
+    Ok(body)
 }

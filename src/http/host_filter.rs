@@ -7,7 +7,7 @@ use super::params::Params;
 use crate::domain::names::HostKey;
 use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
-use crate::views::HostChoice;
+use crate::views::{HostChoice, Width};
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 use std::fmt;
@@ -92,6 +92,11 @@ impl HostChoice for HostFilter {
             "project_name" => found.project_name.as_deref(),
             _ => part_of_name(&found.key, name),
         })
+    }
+
+    fn width(&self) -> Width {
+        let one = |wanted| self.0.iter().any(|(name, of)| *name == wanted && of.0.len() == 1);
+        if one("server_group") && one("host") { Width::Host } else { Width::Wide }
     }
 }
 

@@ -16,11 +16,13 @@ pub enum Overload {
     Reports,
     /// Questions to the database.
     Questions,
+    /// Bytes of answers that their clients have not taken yet.
+    Answers,
 }
 
 impl Overload {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Bodies, Self::Reports, Self::Questions];
+    pub const ALL: [Self; 4] = [Self::Bodies, Self::Reports, Self::Questions, Self::Answers];
 
     /// As `/metrics` and the log call it.
     pub const fn word(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Overload {
             Self::Bodies => "bodies",
             Self::Reports => "reports",
             Self::Questions => "questions",
+            Self::Answers => "answers",
         }
     }
 }

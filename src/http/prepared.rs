@@ -2,11 +2,13 @@
 //! the host or the clock changes it; the whole is put together when somebody asks after a change.
 
 use super::dto::StatusRow;
+use super::flight::{Flight, Share};
+use super::problem::Problem;
 use super::respond::Prepared;
 use crate::board::Board;
 use crate::domain::state::HostState;
 use crate::domain::time::{MINUTE, Timestamp};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 /// The newest body and what it was made of.
 #[derive(Debug, Default)]
@@ -16,9 +18,13 @@ pub struct PreparedStatus {
     rows: Mutex<Vec<Row>>,
 }
 
+/// A body, and how long it is good.
 #[derive(Debug, Clone)]
-struct Snapshot {
-    body: Arc<Prepared>,
+pub struct Snapshot {
+    /// The rows.
+    pub body: Arc<Prepared>,
+    /// The room in flight of all answers with this body, while there are some.
+    share: Arc<Mutex<Weak<Share>>>,
     version: u64,
     /// From when the body was made until the clock alone changes a row.
     good: std::ops::Range<Timestamp>,
@@ -32,43 +38,57 @@ struct Row {
 }
 
 impl PreparedStatus {
-    /// The body as of now.
-    pub fn body(&self, board: &Board, now: Timestamp) -> Arc<Prepared> {
-        let version = board.read().version;
-        if let Some(body) = self.fresh(version, now) {
-            return body;
-        }
+    /// Brings the newest body up to the board and the clock.
+    pub fn renewed(&self, board: &Board, version: u64, now: Timestamp) -> Snapshot {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(body) = self.fresh(version, now) {
-            return body;
+        if let Some(newest) = self.fresh(version, now) {
+            return newest;
         }
         let version = renew(&mut rows, board, now);
         let snapshot = assemble(&rows, version, now);
-        let body = snapshot.body.clone();
-        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
-        body
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(snapshot.clone());
+        snapshot
     }
 
-    fn fresh(&self, version: u64, now: Timestamp) -> Option<Arc<Prepared>> {
+    /// The newest body, if neither the board nor the clock has changed it.
+    pub fn fresh(&self, version: u64, now: Timestamp) -> Option<Snapshot> {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
         let snapshot = newest.as_ref()?;
-        (snapshot.version >= version && snapshot.good.contains(&now)).then(|| snapshot.body.clone())
+        (snapshot.version >= version && snapshot.good.contains(&now)).then(|| snapshot.clone())
+    }
+}
+
+impl Snapshot {
+    /// Room in flight for an answer with this body: once for all of them, which share its bytes.
+    pub async fn share(&self, flight: &Flight) -> Result<Option<Arc<Share>>, Problem> {
+        let held = || self.share.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = held().upgrade() {
+            return Ok(Some(share));
+        }
+        let share = flight.whole(self.body.bytes()).await?;
+        if let Some(share) = &share {
+            *held() = Arc::downgrade(share);
+        }
+        Ok(share)
     }
 }
 
 /// Brings the rows up to the board; answers the board's version.
 fn renew(rows: &mut Vec<Row>, board: &Board, now: Timestamp) -> u64 {
-    let inner = board.read();
+    let (states, version) = {
+        let inner = board.read();
+        (inner.present().cloned().collect::<Vec<_>>(), inner.version)
+    };
     let mut old = std::mem::take(rows).into_iter().peekable();
-    rows.reserve(inner.hosts.len());
-    for state in inner.present() {
+    rows.reserve(states.len());
+    for state in states {
         while old.peek().is_some_and(|row| row.state.key < state.key) {
             old.next();
         }
-        let kept = old.next_if(|row| Arc::ptr_eq(&row.state, state) && row.good.contains(&now));
-        rows.push(kept.unwrap_or_else(|| Row::new(state.clone(), now)));
+        let kept = old.next_if(|row| Arc::ptr_eq(&row.state, &state) && row.good.contains(&now));
+        rows.push(kept.unwrap_or_else(|| Row::new(state, now)));
     }
-    inner.version
+    version
 }
 
 fn assemble(rows: &[Row], version: u64, now: Timestamp) -> Snapshot {
@@ -84,7 +104,8 @@ fn assemble(rows: &[Row], version: u64, now: Timestamp) -> Snapshot {
     }
     body.push(b']');
     let end = rows.iter().map(|row| row.good.end).min().unwrap_or(Timestamp(i64::MAX));
-    Snapshot { body: Arc::new(Prepared::new(body)), version, good: now..end }
+    let (body, share) = (Arc::new(Prepared::new(body)), Arc::default());
+    Snapshot { body, share, version, good: now..end }
 }
 
 impl Row {

@@ -1,5 +1,6 @@
 //! Answers with a body: ETag (hash of the body), 304, gzip when asked for.
 
+use super::flight::Share;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use std::io::Write;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Bodies below this many bytes are not worth compressing.
 const GZIP_MIN_BYTES: usize = 512;
@@ -30,6 +31,26 @@ pub struct Prepared {
     /// The compressed form is another representation, so its tag is only a weak one.
     weak_etag: HeaderValue,
     gzip: OnceLock<Bytes>,
+    /// Its room among what is in flight.
+    share: Option<Arc<Share>>,
+}
+
+/// What a request says about the form of its answer, for whoever prepares one elsewhere.
+#[derive(Debug)]
+pub struct Wishes {
+    gzip: bool,
+    /// The header If-None-Match, as often as it was sent.
+    known: Vec<String>,
+}
+
+impl Wishes {
+    /// Reads the headers.
+    pub fn of(request: &HttpRequest) -> Self {
+        let headers = request.headers();
+        let known = headers.get_all(header::IF_NONE_MATCH);
+        let known = known.map(|value| value.to_str().unwrap_or_default().to_owned());
+        Self { gzip: accepts_gzip(headers), known: known.collect() }
+    }
 }
 
 impl Prepared {
@@ -42,7 +63,35 @@ impl Prepared {
             HeaderValue::try_from(text).expect("hex digits may stand in a header")
         };
         let (etag, weak_etag) = (tag(""), tag("W/"));
-        Self { body, hash, etag, weak_etag, gzip: OnceLock::new() }
+        Self { body, hash, etag, weak_etag, gzip: OnceLock::new(), share: None }
+    }
+
+    /// Makes the form that the request wants, so that the answer has only to be sent; tells how many
+    /// bytes of body that will be.
+    pub fn make_for(&self, wishes: &Wishes) -> usize {
+        if wishes.known.iter().any(|value| self.is_among(value)) {
+            0
+        } else if wishes.gzip && self.body.len() >= GZIP_MIN_BYTES {
+            self.gzip.get_or_init(|| compress(&self.body)).len()
+        } else {
+            self.body.len()
+        }
+    }
+
+    /// Whether the form that the request wants is made.
+    pub fn is_made(&self, wishes: &Wishes) -> bool {
+        !wishes.gzip || self.body.len() < GZIP_MIN_BYTES || self.gzip.get().is_some()
+    }
+
+    /// Keeps its room in flight until it has been sent.
+    #[must_use]
+    pub fn holding(self, share: Option<Arc<Share>>) -> Self {
+        Self { share, ..self }
+    }
+
+    /// Bytes of the body.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
     }
 
     /// The answer to a request: the body, its gzip, or 304.
@@ -61,21 +110,34 @@ impl Prepared {
             .insert_header((header::ETAG, etag.clone()))
             .insert_header((header::CACHE_CONTROL, ASK_AGAIN))
             .insert_header((header::VARY, BY_ENCODING));
-        if gzip {
+        let mut response = if gzip {
             response.insert_header((header::CONTENT_ENCODING, "gzip"));
-            return response.body(self.gzip.get_or_init(|| compress(&self.body)).clone());
-        }
-        response.body(self.body.clone())
+            response.body(self.gzip.get_or_init(|| compress(&self.body)).clone())
+        } else {
+            response.body(self.body.clone())
+        };
+        hold(&mut response, self.share.clone());
+        response
     }
 
     /// `If-None-Match`, compared weakly (RFC 9110, 13.1.2).
     fn matches(&self, headers: &HeaderMap) -> bool {
-        headers.get_all(header::IF_NONE_MATCH).any(|value| {
-            value.to_str().unwrap_or_default().split(',').any(|tag| {
-                let tag = tag.trim();
-                tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == self.hash
-            })
+        let mut known = headers.get_all(header::IF_NONE_MATCH);
+        known.any(|value| self.is_among(value.to_str().unwrap_or_default()))
+    }
+
+    fn is_among(&self, tags: &str) -> bool {
+        tags.split(',').any(|tag| {
+            let tag = tag.trim();
+            tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == self.hash
         })
+    }
+}
+
+/// Keeps room in flight until the answer has been sent; see `edge`.
+pub fn hold(response: &mut HttpResponse, share: Option<Arc<Share>>) {
+    if let Some(share) = share {
+        response.extensions_mut().insert(share);
     }
 }
 
@@ -88,8 +150,12 @@ pub fn varies_by_accept(mut response: HttpResponse) -> HttpResponse {
 
 /// Answers with a value as JSON.
 pub fn json<T: serde::Serialize + ?Sized>(request: &HttpRequest, value: &T) -> HttpResponse {
-    let body = serde_json::to_vec(value).expect("answers have only string keys");
-    Prepared::new(body).answer(request, JSON)
+    Prepared::new(json_body(value)).answer(request, JSON)
+}
+
+/// A value as JSON.
+pub fn json_body<T: serde::Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("answers have only string keys")
 }
 
 /// Whether `Accept-Encoding` names gzip (a bare `*` is not asking for it).

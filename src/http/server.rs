@@ -62,10 +62,10 @@ pub fn start(
             .local_addr(address)
             .on_connect_ext(|connection: &Connection, data| connection.introduce(data))
             .h1(map_config(app, |()| AppConfig::default()));
-        let crowd = Crowd::new(allowed);
+        let (crowd, flight) = (Crowd::new(allowed), state.lanes.flight.clone());
         fn_service(move |socket: TcpStream| {
             let peer = socket.peer_addr().ok();
-            let connection = Connection::new(socket, crowd.clone());
+            let connection = Connection::new(socket, crowd.clone(), flight.clone());
             std::future::ready(Ok((connection, peer)))
         })
         .and_then(http)

@@ -2,17 +2,19 @@
 
 use super::dto::{Counts, GroupCounts, RejectionRow, StatusRow};
 use super::host_filter::{HOST_FILTERS, HostFilter, attribute};
+use super::lanes::Lane;
 use super::openapi::answers::Summary;
 use super::openapi::shapes::StatusParams;
 use super::params::{Params, host_key, segments};
 use super::problem::{Problem, ProblemBody};
+use super::respond::Wishes;
 use super::{AppState, respond};
 use crate::domain::names::HostKey;
 use crate::domain::report::Status;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::ledger::REJECTIONS_KEPT;
-use crate::views::Question;
+use crate::views::{HostChoice, Question, Width};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,13 +100,19 @@ impl StatusFilter {
             && self.host.matches(state)
     }
 
+    /// Where the answer is worked out.
+    fn lane(&self) -> Lane {
+        self.travel.at.map_or(Lane::Board, |_| Lane::Database(self.host.width()))
+    }
+
     /// The hosts that pass, and the time at which they are looked at.
     async fn hosts(&self, app: &AppState) -> Result<(Timestamp, Vec<Arc<HostState>>), Problem> {
         if let Some(at) = self.travel.at {
             return Ok((at, self.travel.states(app, self, at).await?));
         }
-        let (now, board) = (app.now(), app.board.read());
-        let hosts = board.present().filter(|state| self.matches(state, now)).cloned().collect();
+        let now = app.now();
+        let mut hosts: Vec<_> = app.board.read().present().cloned().collect();
+        hosts.retain(|state| self.matches(state, now));
         Ok((now, hosts))
     }
 }
@@ -121,19 +129,19 @@ impl StatusFilter {
         (status = 200, description = "The rows", body = [StatusRow<'_>]),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
         (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 503, description = "With `at`: the database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+        (status = 503, description = "With `at`: the database cannot be read just now; or too many large answers are being made or sent at once", body = ProblemBody<'_>, content_type = "application/problem+json")))]
 pub async fn all(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpResponse, Problem> {
     let now = app.now();
     if request.query_string().is_empty() {
-        return Ok(app.status.body(&app.board, now).answer(&request, respond::JSON));
+        return every(&app, &request, now).await;
     }
     let mut params = Params::of(&request)?;
     let filter = StatusFilter::of(&mut params, now, false);
     params.check()?;
     if filter.is_empty() {
-        return Ok(app.status.body(&app.board, now).answer(&request, respond::JSON));
+        return every(&app, &request, now).await;
     }
-    rows(&request, &filter, &app).await
+    rows(&request, filter, &app).await
 }
 
 /// The state of one group's servers
@@ -146,7 +154,7 @@ pub async fn all(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpR
         (status = 200, description = "The rows", body = [StatusRow<'_>]),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
         (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 503, description = "With `at`: the database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+        (status = 503, description = "With `at`: the database cannot be read just now; or too many large answers are being made or sent at once", body = ProblemBody<'_>, content_type = "application/problem+json")))]
 pub async fn of_group(
     request: HttpRequest,
     app: web::Data<AppState>,
@@ -157,17 +165,47 @@ pub async fn of_group(
     let mut filter = StatusFilter::of(&mut params, app.now(), true);
     params.check()?;
     filter.host = filter.host.with("server_group", group);
-    rows(&request, &filter, &app).await
+    rows(&request, filter, &app).await
+}
+
+/// Every row: the body that is at hand, or one that is made anew.
+async fn every(
+    app: &web::Data<AppState>,
+    request: &HttpRequest,
+    now: Timestamp,
+) -> Result<HttpResponse, Problem> {
+    let (version, wishes) = (app.board.read().version, Wishes::of(request));
+    let fresh = app.status.fresh(version, now).filter(|newest| newest.body.is_made(&wishes));
+    let newest = if let Some(newest) = fresh {
+        newest
+    } else {
+        let of = app.clone();
+        let making = async move || {
+            let newest = of.status.renewed(&of.board, version, now);
+            newest.body.make_for(&wishes);
+            Ok(newest)
+        };
+        app.lanes.work(Lane::Board, making).await?
+    };
+    let share = newest.share(&app.lanes.flight).await?;
+    let mut response = newest.body.answer(request, respond::JSON);
+    respond::hold(&mut response, share);
+    Ok(response)
 }
 
 async fn rows(
     request: &HttpRequest,
-    filter: &StatusFilter,
-    app: &AppState,
+    filter: StatusFilter,
+    app: &web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let (now, hosts) = filter.hosts(app).await?;
-    let rows: Vec<StatusRow> = hosts.iter().map(|state| StatusRow::of(state, now)).collect();
-    Ok(respond::json(request, &rows))
+    let (lane, of) = (filter.lane(), app.clone());
+    let body = async move || {
+        let (now, hosts) = filter.hosts(&of).await?;
+        let rows: Vec<StatusRow> = hosts.iter().map(|state| StatusRow::of(state, now)).collect();
+        Ok((respond::json_body(&rows), ()))
+    };
+    let (body, ()) = app.lanes.prepare(lane, request, body).await?;
+    Ok(body.answer(request, respond::JSON))
 }
 
 /// The state of one server
@@ -182,7 +220,7 @@ async fn rows(
     responses(
         (status = 200, description = "The row", body = StatusRow<'_>),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
-        (status = 503, description = "With `at`: the database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 503, description = "With `at`: the database cannot be read just now; or too many large answers are being made or sent at once", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 400, description = "A parameter is wrong", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 404, description = "No such host, or not then; near names are listed", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unknown-host","title":"The host is not known","status":404,"detail":"There is no host \"rsyslog-1\" in group \"rsyslog-prod\". Did you mean rsyslog-prod/rsyslog-01?","instance":"urn:gitops-status-server:request:5f0c9a3e-9","near":[{"server_group":"rsyslog-prod","host":"rsyslog-01"}]}))))]
 pub async fn of_host(
@@ -197,7 +235,9 @@ pub async fn of_host(
     params.check()?;
     let filter = StatusFilter { host, travel, ..StatusFilter::default() };
     if travel.at.is_some() {
-        let (at, states) = filter.hosts(&app).await?;
+        let (lane, of) = (filter.lane(), app.clone());
+        let looked = app.lanes.work(lane, async move || filter.hosts(&of).await);
+        let (at, states) = looked.await?;
         let Some(state) = states.first() else { return Err(absent(&app, &key)) };
         return Ok(respond::json(&request, &StatusRow::of(state, at)));
     }
@@ -229,7 +269,7 @@ fn absent(app: &AppState, key: &HostKey) -> Problem {
         (status = 200, description = "The counts", body = Summary),
         (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
         (status = 400, description = "A filter's value is not one of its words", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 503, description = "With `at`: the database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json")))]
+        (status = 503, description = "With `at`: the database cannot be read just now; or too many large answers are being made or sent at once", body = ProblemBody<'_>, content_type = "application/problem+json")))]
 pub async fn summary(
     request: HttpRequest,
     app: web::Data<AppState>,
@@ -245,17 +285,24 @@ pub async fn summary(
         known
     });
     params.check()?;
-    let (now, hosts) = filter.hosts(&app).await?;
-    let mut groups: BTreeMap<Option<String>, Counts> = BTreeMap::new();
-    for state in hosts {
-        let key = group_by.and_then(|name| attribute(&state, name)).map(str::to_owned);
-        groups.entry(key).or_default().add(&state, now);
-    }
-    let Some(name) = group_by else {
-        return Ok(respond::json(&request, groups.values().next().unwrap_or(&Counts::default())));
+    let (lane, of) = (filter.lane(), app.clone());
+    let body = async move || {
+        let (now, hosts) = filter.hosts(&of).await?;
+        let mut groups: BTreeMap<Option<String>, Counts> = BTreeMap::new();
+        for state in hosts {
+            let key = group_by.and_then(|name| attribute(&state, name)).map(str::to_owned);
+            groups.entry(key).or_default().add(&state, now);
+        }
+        let Some(name) = group_by else {
+            let counts = groups.into_values().next().unwrap_or_default();
+            return Ok((respond::json_body(&counts), ()));
+        };
+        let row = |(key, counts)| GroupCounts { name, key, counts };
+        let rows: Vec<_> = groups.into_iter().map(row).collect();
+        Ok((respond::json_body(&rows), ()))
     };
-    let row = |(key, counts)| GroupCounts { name, key, counts };
-    Ok(respond::json(&request, &groups.into_iter().map(row).collect::<Vec<_>>()))
+    let (body, ()) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(body.answer(&request, respond::JSON))
 }
 
 /// Refused reports
@@ -277,7 +324,12 @@ pub async fn rejections(
     let most = REJECTIONS_KEPT as u64;
     let limit = params.number("limit", 1..=most).unwrap_or(most);
     params.check()?;
-    let rejections = app.readers.rejections(limit as usize).await?;
-    let rows: Vec<RejectionRow> = rejections.into_iter().map(RejectionRow::from).collect();
-    Ok(respond::json(&request, &rows))
+    let readers = app.readers.clone();
+    let body = async move || {
+        let rejections = readers.rejections(limit as usize).await?;
+        let rows: Vec<RejectionRow> = rejections.into_iter().map(RejectionRow::from).collect();
+        Ok((respond::json_body(&rows), ()))
+    };
+    let (body, ()) = app.lanes.prepare(Lane::Database(Width::Small), &request, body).await?;
+    Ok(body.answer(&request, respond::JSON))
 }

@@ -12,7 +12,7 @@ mod windows;
 
 pub use request::{Filters, Hosts, Order, PageRequest, Window};
 
-use super::readers::{ReadError, Readers};
+use super::readers::{ReadError, Readers, Width};
 use crate::domain::line::Entry;
 use crate::domain::report::Source;
 use crate::domain::time::Timestamp;
@@ -34,6 +34,22 @@ pub struct Page {
     pub cut: bool,
 }
 
+impl Page {
+    /// As many of the entries as are worth about so many bytes; at least one.
+    #[must_use]
+    pub fn within(mut self, bytes: usize) -> Self {
+        let mut spent = 0;
+        let fits = |entry: &&Entry| {
+            spent += entry.weight();
+            spent <= bytes
+        };
+        let few = self.entries.iter().take_while(fits).count().max(1);
+        self.cut |= few < self.entries.len();
+        self.entries.truncate(few);
+        self
+    }
+}
+
 /// Entries resolved before it is known how much one weighs.
 const FIRST_STEP: usize = 4;
 
@@ -46,9 +62,11 @@ impl Readers {
         request: &PageRequest,
         density: i64,
         bytes: usize,
+        width: Width,
         patient: bool,
     ) -> Result<Page, ReadError> {
-        let reader = if patient { self.acquire_longer().await } else { self.acquire().await };
+        let reader =
+            if patient { self.acquire_longer(width).await } else { self.acquire(width).await };
         reader?
             .ask(async |connection| {
                 let mut snapshot = connection.begin().await?;
@@ -112,7 +130,7 @@ impl Readers {
 
     /// The newest refusals first: time, source code, group, host, reason.
     pub async fn rejections(&self, limit: usize) -> Result<Vec<Rejection>, ReadError> {
-        let mut reader = self.acquire().await?;
+        let mut reader = self.acquire(Width::Small).await?;
         reader
             .ask(async |connection| {
                 let query = sqlx::query(

@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 use crate::files::trouble::Trouble;
 use crate::projection::courses::Names;
 use crate::projection::index::Index;
-use crate::views::readers::{ReadError, Readers};
+use crate::views::readers::{ReadError, Readers, Width};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use std::sync::Arc;
@@ -54,6 +54,10 @@ pub trait HostChoice {
     fn names(&self, key: &HostKey) -> bool;
     /// Whether what a host was at the end of the stretch passes.
     fn passes(&self, found: &Attributes) -> bool;
+    /// How much there is to look at.
+    fn width(&self) -> Width {
+        Width::Wide
+    }
 }
 
 /// One host by its name.
@@ -64,6 +68,10 @@ impl HostChoice for HostKey {
 
     fn passes(&self, _: &Attributes) -> bool {
         true
+    }
+
+    fn width(&self) -> Width {
+        Width::Host
     }
 }
 
@@ -127,7 +135,7 @@ impl Readers {
         choice: &impl HostChoice,
         more: impl AsyncFnOnce(&mut Lookback<'_>) -> Result<T, Trouble>,
     ) -> Result<T, LookbackError> {
-        let mut reader = self.acquire_longer().await?;
+        let mut reader = self.acquire_longer(choice.width()).await?;
         let answer = reader.ask(async |connection| {
             let mut snapshot = connection.begin().await?;
             let head = sqlx::query(HEAD).fetch_one(&mut *snapshot).await?;

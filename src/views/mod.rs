@@ -9,4 +9,4 @@ pub mod readers;
 pub use history::{Filters, Hosts, Order, Page, PageRequest, Window};
 pub use lookback::episodes::{Closed, EpisodeRecord};
 pub use lookback::{HostChoice, Lookback, LookbackError, Past, Question};
-pub use readers::{ReadError, Readers};
+pub use readers::{ReadError, Readers, Width};

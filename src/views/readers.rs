@@ -43,12 +43,26 @@ impl ReadError {
     }
 }
 
-/// A small pool of read-only connections; cheap to clone handles of it around in an `Arc`.
+/// How much a question looks at. Each width has connections of its own: nobody who asks for little
+/// waits for those who ask for much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// A row, a proof, a page along one index.
+    Small,
+    /// What one host was.
+    Host,
+    /// Whatever walks through many hosts or entries.
+    Wide,
+}
+
+/// Pools of read-only connections; cheap to clone handles of it around in an `Arc`.
 #[derive(Debug)]
 pub struct Readers {
     location: Location,
     dictionary: Arc<Dictionary>,
-    shared: Pool,
+    small: Pool,
+    host: Pool,
+    wide: Pool,
     /// Probes have a connection of their own: a busy server is ready all the same.
     probes: Pool,
     deadline: Duration,
@@ -76,8 +90,8 @@ struct Timed {
 }
 
 impl Readers {
-    /// At most `connections` at once; they are opened as they are needed. A question may take as long
-    /// as `deadline`.
+    /// At most `connections` of each width at once; they are opened as they are needed. A question may
+    /// take as long as `deadline`.
     pub fn new(
         location: &Location,
         dictionary: Arc<Dictionary>,
@@ -87,7 +101,9 @@ impl Readers {
         Self {
             location: location.clone(),
             dictionary,
-            shared: Pool::new(connections),
+            small: Pool::new(connections),
+            host: Pool::new(connections),
+            wide: Pool::new(connections),
             probes: Pool::new(1),
             deadline,
             started: Instant::now(),
@@ -106,13 +122,21 @@ impl Readers {
     }
 
     /// A connection whose queries end at the deadline counted from now.
-    pub async fn acquire(&self) -> Result<Reader<'_>, ReadError> {
-        self.take(&self.shared, self.deadline).await
+    pub async fn acquire(&self, width: Width) -> Result<Reader<'_>, ReadError> {
+        self.take(self.pool(width), self.deadline).await
     }
 
     /// The same with more time: for answers that have begun, and for such that look at much.
-    pub async fn acquire_longer(&self) -> Result<Reader<'_>, ReadError> {
-        self.take(&self.shared, FURTHER_DEADLINE.max(self.deadline)).await
+    pub async fn acquire_longer(&self, width: Width) -> Result<Reader<'_>, ReadError> {
+        self.take(self.pool(width), FURTHER_DEADLINE.max(self.deadline)).await
+    }
+
+    const fn pool(&self, width: Width) -> &Pool {
+        match width {
+            Width::Small => &self.small,
+            Width::Host => &self.host,
+            Width::Wide => &self.wide,
+        }
     }
 
     /// The connection of probes.
@@ -142,7 +166,7 @@ impl Readers {
     /// last, can fold the WAL back into the file.
     pub async fn close(&self) {
         use sqlx::Connection;
-        for pool in [&self.shared, &self.probes] {
+        for pool in [&self.small, &self.host, &self.wide, &self.probes] {
             pool.permits.close();
             let idle = std::mem::take(&mut *pool.idle.lock().expect("no panic holds this lock"));
             for timed in idle {
@@ -214,6 +238,32 @@ impl Drop for Reader<'_> {
             && self.clean
         {
             self.pool.idle.lock().expect("no panic holds this lock").push(timed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::{Hold, Role, create_or_check};
+
+    #[tokio::test]
+    async fn who_asks_for_little_does_not_wait_for_who_asks_for_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location { path: folder.path().join("readers.db") };
+        let hold = Hold::take(&location, Role::Serve).await.unwrap();
+        create_or_check(&location, &hold).await.unwrap();
+        let readers = Readers::new(&location, Arc::default(), 2, WAIT);
+        let widths = [Width::Small, Width::Host, Width::Wide];
+        for width in widths {
+            let taken = (readers.acquire(width).await, readers.acquire_longer(width).await);
+            assert!(taken.0.is_ok() && taken.1.is_ok());
+            let third = tokio::time::timeout(Duration::ZERO, readers.acquire(width)).await;
+            assert!(third.is_err(), "{width:?} has two");
+            for other in widths.into_iter().filter(|other| *other != width) {
+                readers.acquire(other).await.unwrap();
+            }
+            readers.acquire_for_probe().await.unwrap();
         }
     }
 }

@@ -26,6 +26,7 @@ mod history_groups;
 mod history_pages;
 mod hostile;
 mod import;
+mod in_flight;
 mod inputs;
 mod keys;
 mod legacy;

@@ -4,9 +4,11 @@ use super::episodes::{EpisodeItem, Pick, find};
 use super::{PastParams, PastQuery, named};
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
+use crate::http::lanes::Lane;
 use crate::http::params::Params;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::respond::{JSON, Prepared};
+use crate::http::respond::{JSON, json_body};
+use crate::views::HostChoice;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -77,8 +79,12 @@ pub async fn annotations(
         limit: None,
     };
     params.check()?;
-    let found = find(&app, &query, &pick).await?;
-    let rows: Vec<Annotation> = found.items().iter().map(Annotation::of).collect();
-    let body = serde_json::to_vec(&rows).expect("answers have only string keys");
-    Ok(named(Prepared::new(body).answer(&request, JSON), found.as_of))
+    let (lane, readers) = (Lane::Database(query.hosts.width()), app.readers.clone());
+    let body = async move || {
+        let found = find(&readers, &query, &pick).await?;
+        let rows: Vec<Annotation> = found.items().iter().map(Annotation::of).collect();
+        Ok((json_body(&rows), found.as_of))
+    };
+    let (body, as_of) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(named(body.answer(&request, JSON), as_of))
 }

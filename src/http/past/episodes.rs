@@ -8,10 +8,11 @@ use crate::domain::report::Source;
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
 use crate::http::history::Format;
+use crate::http::lanes::Lane;
 use crate::http::params::{self, Params};
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::respond::{JSON, Prepared, varies_by_accept};
-use crate::views::{EpisodeRecord, Question};
+use crate::http::respond::{JSON, json_body, varies_by_accept};
+use crate::views::{EpisodeRecord, HostChoice, Question, Readers, Width};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -225,8 +226,12 @@ impl Pick {
     }
 }
 
-pub(super) async fn find(app: &AppState, query: &PastQuery, pick: &Pick) -> Result<Found, Problem> {
-    let found = app.readers.look_back(query.question, &query.hosts, async |lookback| {
+pub(super) async fn find(
+    readers: &Readers,
+    query: &PastQuery,
+    pick: &Pick,
+) -> Result<Found, Problem> {
+    let found = readers.look_back(query.question, &query.hosts, async |lookback| {
         let mut episodes = lookback.episodes().await?;
         for record in &mut episodes {
             if record.closed.is_none() {
@@ -291,33 +296,39 @@ pub async fn list(request: HttpRequest, app: web::Data<AppState>) -> Result<Http
         }
     }
     params.check()?;
-    let mut found = find(&app, &query, &pick).await?;
-    let limit = pick.limit.unwrap_or(usize::MAX);
-    let more = found.episodes.len() > limit;
-    found.episodes.truncate(limit);
-    if format == Format::Json {
+    let (lane, readers) = (Lane::Database(query.hosts.width()), app.readers.clone());
+    let body = async move || {
+        let mut found = find(&readers, &query, &pick).await?;
+        let limit = pick.limit.unwrap_or(usize::MAX);
+        let more = found.episodes.len() > limit;
+        found.episodes.truncate(limit);
         let next = found.episodes.last().filter(|_| more).map(|last| {
             let Question { from, to, .. } = query.question;
             let after = Place { time: last.episode.started_at, id: last.episode.id };
             Cursor { after, as_of: found.as_of, from, to, filters: digest }.encode()
         });
-        let as_of = found.as_of.to_string();
-        let page = EpisodePage { items: found.items(), next_cursor: next, as_of };
-        let body = serde_json::to_vec(&page).expect("answers have only string keys");
-        let response = varies_by_accept(Prepared::new(body).answer(&request, JSON));
-        return Ok(named(response, found.as_of));
-    }
-    let mut body = Vec::new();
-    if format == Format::Csv {
-        body = csv(&found.items());
-    } else {
-        for item in found.items() {
-            serde_json::to_writer(&mut body, &item).expect("answers have only string keys");
-            body.push(b'\n');
+        Ok((written(&found, format, next), found.as_of))
+    };
+    let (body, as_of) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(named(varies_by_accept(body.answer(&request, format.content_type())), as_of))
+}
+
+fn written(found: &Found, format: Format, next_cursor: Option<String>) -> Vec<u8> {
+    let items = found.items();
+    match format {
+        Format::Json => {
+            json_body(&EpisodePage { items, next_cursor, as_of: found.as_of.to_string() })
+        }
+        Format::Csv => csv(&items),
+        Format::Ndjson => {
+            let mut lines = Vec::new();
+            for item in items {
+                serde_json::to_writer(&mut lines, &item).expect("answers have only string keys");
+                lines.push(b'\n');
+            }
+            lines
         }
     }
-    let response = Prepared::new(body).answer(&request, format.content_type());
-    Ok(named(varies_by_accept(response), found.as_of))
 }
 
 /// An id that a late report has retired.
@@ -344,6 +355,15 @@ pub struct Superseded {
         (status = 503, description = "The database cannot be read just now", body = ProblemBody<'_>, content_type = "application/problem+json", example = json!({"type":"urn:gitops-status-server:problem:unavailable","title":"The server cannot read its database","status":503,"detail":"The database cannot be read just now","instance":"urn:gitops-status-server:request:5f0c9a3e-24"}))))]
 pub async fn one(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpResponse, Problem> {
     let id = params::id(&request)?.ok_or_else(Problem::no_such_episode)?;
+    let of = app.clone();
+    let body = async move || body_of(&of, id).await;
+    let lane = Lane::Database(Width::Host);
+    let (body, as_of) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(named(body.answer(&request, JSON), as_of))
+}
+
+/// One episode, or which it is now; and the newest id known.
+async fn body_of(app: &AppState, id: u64) -> Result<(Vec<u8>, u64), Problem> {
     let sent = app.readers.host_of_entry(id).await?.ok_or_else(Problem::no_such_episode)?;
     let (_, state) = app.board.find(&sent).ok_or_else(Problem::no_such_episode)?;
     let question = Question::now(app.now());
@@ -362,13 +382,12 @@ pub async fn one(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpR
     });
     let (found, superseded_by) = looked.await?;
     let items = found.items();
-    let answer = match (items.first(), superseded_by) {
-        (Some(item), _) => serde_json::to_vec(item),
+    let body = match (items.first(), superseded_by) {
+        (Some(item), _) => json_body(item),
         (None, Some(by)) => {
-            serde_json::to_vec(&Superseded { id: id.to_string(), superseded_by: by.to_string() })
+            json_body(&Superseded { id: id.to_string(), superseded_by: by.to_string() })
         }
         (None, None) => return Err(Problem::no_such_episode()),
     };
-    let body = answer.expect("answers have only string keys");
-    Ok(named(Prepared::new(body).answer(&request, JSON), found.as_of))
+    Ok((body, found.as_of))
 }

@@ -2,17 +2,18 @@
 
 pub mod shapes;
 
-use super::{Csv, PastParams, PastQuery, Seconds};
+use super::{Csv, PastParams, PastQuery, Seconds, named};
 use crate::domain::period::Period;
 use crate::domain::review::{Bounds, Drift, GroupBy, HostPeriod, Item, Tally, add_up};
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
 use crate::http::history::Format;
 use crate::http::host_filter::HostFilter;
+use crate::http::lanes::Lane;
 use crate::http::params::{Params, segments};
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::respond::{JSON, Prepared, varies_by_accept};
-use crate::views::{EpisodeRecord, LookbackError, Question, Readers};
+use crate::http::respond::{json_body, varies_by_accept};
+use crate::views::{EpisodeRecord, HostChoice, LookbackError, Question, Readers};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::ser::SerializeMap;
@@ -276,7 +277,7 @@ pub async fn of_stretch(
 
 async fn answer(
     request: &HttpRequest,
-    app: &AppState,
+    app: &web::Data<AppState>,
     period: Option<&str>,
 ) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(request)?;
@@ -288,21 +289,24 @@ async fn answer(
         params.error("format", "must be json or csv");
     }
     params.check()?;
-    let data = ReviewData::gather(&app.readers, period, query.question, &query.hosts).await?;
-    let review = data.review(group_by);
+    let (lane, readers) = (Lane::Database(query.hosts.width()), app.readers.clone());
+    let body = async move || {
+        let data = ReviewData::gather(&readers, period, query.question, &query.hosts).await?;
+        let review = data.review(group_by);
+        let body = if format == Format::Csv { review.csv(group_by) } else { json_body(&review) };
+        Ok((body, (review.period, data.as_of)))
+    };
+    let (body, (period, as_of)) = app.lanes.prepare(lane, request, body).await?;
+    let mut response = varies_by_accept(body.answer(request, format.content_type()));
     if format != Format::Csv {
-        let body = serde_json::to_vec(&review).expect("answers have only string keys");
-        let response = varies_by_accept(Prepared::new(body).answer(request, JSON));
-        return Ok(super::named(response, data.as_of));
+        return Ok(named(response, as_of));
     }
-    let csv = Prepared::new(review.csv(group_by));
-    let mut response = varies_by_accept(csv.answer(request, Format::Csv.content_type()));
-    let name = review.period.as_deref().unwrap_or("stretch");
+    let name = period.as_deref().unwrap_or("stretch");
     let disposition = format!("attachment; filename=\"drift-review-{name}.csv\"");
     if let Ok(value) = header::HeaderValue::try_from(disposition) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }
-    Ok(super::named(response, data.as_of))
+    Ok(named(response, as_of))
 }
 
 /// The parameter `group_by`.

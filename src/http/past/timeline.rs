@@ -9,10 +9,11 @@ use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::timeline::{ROWS_MAX, TimelineRow, buckets, count_buckets, join, smallest_step};
 use crate::files::Trouble;
 use crate::http::AppState;
+use crate::http::lanes::Lane;
 use crate::http::params::Params;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::http::respond::{JSON, Prepared};
-use crate::views::Lookback;
+use crate::http::respond::{JSON, json_body};
+use crate::views::{HostChoice, Lookback};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -94,27 +95,28 @@ pub async fn timeline(
     let query = PastQuery::of(&mut params, &["step"], app.now());
     let step = step(&mut params);
     params.check()?;
-    let looked = app.readers.look_back(query.question, &query.hosts, async |lookback| {
-        let (as_of, keys) = (lookback.as_of, keys(lookback));
-        Ok((as_of, keys, rows(lookback, step).await?))
-    });
-    let (as_of, keys, rows) = looked.await?;
-    let rows = rows.map_err(|smallest| {
-        let smallest = smallest / SECOND;
-        Problem::invalid_parameter(
-            "step",
-            format!(
-                "would give more than {ROWS_MAX} rows; the smallest step that fits is {smallest}s"
-            ),
-        )
-    })?;
-    let items: Vec<TimelineItem<'_>> = keys
-        .iter()
-        .zip(&rows)
-        .flat_map(|(key, rows)| rows.iter().map(|row| TimelineItem::of(key, row)))
-        .collect();
-    let body = serde_json::to_vec(&items).expect("answers have only string keys");
-    Ok(named(Prepared::new(body).answer(&request, JSON), as_of))
+    let (lane, readers) = (Lane::Database(query.hosts.width()), app.readers.clone());
+    let body = async move || {
+        let looked = readers.look_back(query.question, &query.hosts, async |lookback| {
+            let (as_of, keys) = (lookback.as_of, keys(lookback));
+            Ok((as_of, keys, rows(lookback, step).await?))
+        });
+        let (as_of, keys, rows) = looked.await?;
+        let rows = rows.map_err(too_many)?;
+        let rows = keys.iter().zip(&rows);
+        let items = rows.flat_map(|(key, rows)| rows.iter().map(|row| TimelineItem::of(key, row)));
+        Ok((json_body(&items.collect::<Vec<_>>()), as_of))
+    };
+    let (body, as_of) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(named(body.answer(&request, JSON), as_of))
+}
+
+/// The rows are too many; with which step they would not be.
+fn too_many(smallest: i64) -> Problem {
+    let smallest = smallest / SECOND;
+    let message =
+        format!("would give more than {ROWS_MAX} rows; the smallest step that fits is {smallest}s");
+    Problem::invalid_parameter("step", message)
 }
 
 fn keys(lookback: &Lookback<'_>) -> Vec<HostKey> {

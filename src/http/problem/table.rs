@@ -265,6 +265,12 @@ impl Problem {
         Self { overload: Some(Overload::Bodies), ..problem }
     }
 
+    /// 503: answers that wait for their clients take all the room there is for them.
+    pub fn too_many_answers() -> Self {
+        let problem = Self::cannot_read("Too many large answers are being sent at once");
+        Self { overload: Some(Overload::Answers), ..problem }
+    }
+
     /// 503 of the readiness probe.
     pub fn not_ready() -> Self {
         let title = "The server is not ready";

@@ -2,6 +2,7 @@
 
 use crate::domain::place::Place;
 use crate::domain::time::Timestamp;
+use crate::views::readers::Width;
 
 /// Which hosts a page is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,4 +97,22 @@ pub struct PageRequest {
     pub after: Option<Place>,
     /// Rows at most.
     pub limit: usize,
+}
+
+/// Rows that a walk along one index has found at once, with one more that tells whether more follow.
+const FEW_ROWS: usize = 1_001;
+
+impl PageRequest {
+    /// How much there is to look at: little where the walk along one index takes almost every row that
+    /// it passes, and soon has as many as are wanted. `as_of`: the newest id that the walk shows.
+    pub fn width(&self, as_of: u64) -> Width {
+        let Window { from, to, from_id, to_id } = self.window;
+        let along = match (&self.hosts, self.order.by_id()) {
+            (Hosts::All, true) => from.is_none() && to.is_none(),
+            (Hosts::All | Hosts::One(_), false) => from_id.is_none() && to_id >= Some(as_of),
+            _ => false,
+        };
+        let every = self.filters == Filters::default();
+        if along && every && self.limit <= FEW_ROWS { Width::Small } else { Width::Wide }
+    }
 }

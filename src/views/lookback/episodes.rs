@@ -11,7 +11,7 @@ use crate::files::trouble::Trouble;
 use crate::projection::courses::file_set;
 use crate::projection::index::table_of;
 use crate::views::lookback::{Lookback, Past};
-use crate::views::readers::{ReadError, Readers};
+use crate::views::readers::{ReadError, Readers, Width};
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -72,7 +72,7 @@ const HOST_OF_ENTRY: &str = "SELECT o.server_group, o.host FROM drift_history h 
 impl Readers {
     /// The name under which an entry was sent.
     pub async fn host_of_entry(&self, id: u64) -> Result<Option<HostKey>, ReadError> {
-        let mut reader = self.acquire().await?;
+        let mut reader = self.acquire(Width::Small).await?;
         reader
             .ask(async |connection| {
                 let query = sqlx::query(HOST_OF_ENTRY).bind(id as i64);
