@@ -120,9 +120,10 @@ impl Places {
         tokio::task::spawn_blocking(move || {
             let outcome = runtime.block_on(async {
                 tokio::select! {
-                    outcome = work() => Some(outcome),
-                    // Nobody waits for it any more.
+                    // Looked at first: at the server's end its timers end with whoever asks.
+                    biased;
                     () = asker.closed() => None,
+                    outcome = work() => Some(outcome),
                 }
             });
             // Before anybody hears of it: who asks again finds the lane free.

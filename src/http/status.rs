@@ -13,8 +13,13 @@ use crate::domain::names::HostKey;
 use crate::domain::report::Status;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
+<<<<<<< HEAD
 use crate::ledger::REJECTIONS_KEPT;
 use crate::views::{HostChoice, Question, Width};
+=======
+use crate::store::{HostChoice, Question, REJECTIONS_KEPT, Width};
+use actix_web::http::StatusCode;
+>>>>>>> 0ddb800 (Say what answers may hold, and who waits for whom)
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -187,9 +192,10 @@ async fn every(
         };
         app.lanes.work(Lane::Board, making).await?
     };
-    let share = newest.share(&app.lanes.flight).await?;
     let mut response = newest.body.answer(request, respond::JSON);
-    respond::hold(&mut response, share);
+    if response.status() == StatusCode::OK {
+        respond::hold(&mut response, newest.share(&app.lanes.flight).await?);
+    }
     Ok(response)
 }
 

@@ -1,12 +1,13 @@
 //! What answers hold that their clients do not take: counted, and bounded in bytes.
 
-use crate::harness::{Client, DEADLINE};
+use crate::harness::{Client, DEADLINE, Server};
 use crate::process::Process;
 use gitops_status_server::http::{ANSWERS_MAX_BYTES, WINDOWS_MAX_BYTES};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// Bytes that a stream has for itself.
@@ -143,4 +144,30 @@ fn a_row_that_is_larger_than_a_window_goes_out_whole() {
         assert!(plain == body, "{format}");
     }
     all_comes_back(&server);
+}
+
+/// The only worker answers others while a clock stands still under what it works out.
+#[test]
+fn answers_about_all_hosts_are_worked_out_beside_the_workers() {
+    let (reached, at_work) = mpsc::channel();
+    let (go_on, held) = mpsc::channel::<()>();
+    let (reached, held) = (Mutex::new(reached), Mutex::new(held));
+    let server = Server::ticking(&[], None, move |_| {
+        if std::thread::current().name() == Some("tokio-rt-worker") {
+            reached.lock().unwrap().send(()).unwrap();
+            held.lock().unwrap().recv_timeout(DEADLINE).unwrap();
+        }
+    });
+    server.pipeline(&json!({"server_group":"g","host":"h","status":"synced"}));
+    for path in ["/metrics", "/summary", "/status?status=synced", "/status?at=2026-04-26T12:00:00Z"]
+    {
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| server.get(path));
+            at_work.recv_timeout(DEADLINE).expect(path);
+            assert_eq!(server.get("/health").status, 200);
+            assert_eq!(server.get("/history/g/h").status, 200);
+            go_on.send(()).unwrap();
+            assert_eq!(asked.join().unwrap().status, 200, "{path}");
+        });
+    }
 }
