@@ -13,13 +13,9 @@ use crate::domain::names::HostKey;
 use crate::domain::report::Status;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
-<<<<<<< HEAD
 use crate::ledger::REJECTIONS_KEPT;
 use crate::views::{HostChoice, Question, Width};
-=======
-use crate::store::{HostChoice, Question, REJECTIONS_KEPT, Width};
 use actix_web::http::StatusCode;
->>>>>>> 0ddb800 (Say what answers may hold, and who waits for whom)
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::collections::BTreeMap;
 use std::sync::Arc;
