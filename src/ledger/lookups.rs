@@ -2,29 +2,32 @@
 
 use super::dictionary::Dictionary;
 use super::rows::{PACKED_COLUMNS, unpack};
+use super::steps::json_text;
 use crate::domain::line::Entry;
 use crate::domain::time::Timestamp;
 use crate::files::trouble::Trouble;
 use rusqlite::{Connection, OptionalExtension};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
-static ENTRY: LazyLock<String> = LazyLock::new(|| {
+static ENTRIES: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT group_concat(row, ';') FROM \
-         (SELECT {PACKED_COLUMNS} AS row FROM drift_history h WHERE h.seq = ?1)"
+        "SELECT group_concat(row, ';') FROM (SELECT {PACKED_COLUMNS} AS row FROM drift_history h \
+         WHERE h.seq IN (SELECT value FROM json_each(?1)))"
     )
 });
 const KEY: &str = "SELECT body, ids, received_at FROM idempotency WHERE token = ?1 AND key = ?2";
 
-/// The entry of an id.
-pub fn entry(
+/// The entries of some ids, by the ids.
+pub fn entries(
     connection: &Connection,
     dictionary: &Dictionary,
-    id: u64,
-) -> Result<Option<Entry>, Trouble> {
+    ids: &[u64],
+) -> Result<HashMap<u64, Entry>, Trouble> {
     let packed: Option<String> =
-        connection.prepare_cached(&ENTRY)?.query_row([id as i64], |row| row.get(0))?;
-    Ok(dictionary.resolve_now(connection, &unpack(packed.as_deref())?)?.pop())
+        connection.prepare_cached(&ENTRIES)?.query_row([json_text(&ids)], |row| row.get(0))?;
+    let entries = dictionary.resolve_now(connection, &unpack(packed.as_deref())?)?;
+    Ok(entries.into_iter().map(|entry| (entry.id, entry)).collect())
 }
 
 /// What is remembered of an Idempotency-Key: the body's digest, the ids, and when it came.

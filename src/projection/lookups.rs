@@ -1,9 +1,9 @@
 //! What the recorder asks while it folds: what stands around a late report, and what a report or a
 //! key may repeat. The answer is in the tail or in what is projected. Nothing is written for it.
 
+use super::tail::TailEntry;
 use super::writer::Writer;
 use crate::domain::content::Content;
-use crate::domain::event::Event;
 use crate::domain::line::Entry;
 use crate::domain::line::hex;
 use crate::domain::place::{Place, Word};
@@ -15,7 +15,10 @@ use crate::files::trouble::Trouble;
 use crate::ledger::batch::PushedGrouping;
 use crate::ledger::lookups;
 use crate::ledger::pushes::{self, LastRuns};
+use crate::ledger::steps::json_text;
 use crate::projection::courses::Names;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Of what is asked for (?4 to ?9): the newest retirement before a place (?2, ?3), whether a report
 /// comes before (behind that retirement), the newest that says a status, the files, synced or
@@ -47,36 +50,55 @@ SELECT iif(?4, (SELECT format('%d,%d,%d', h.time, h.seq, 0) FROM drift_history h
      JOIN content c ON c.id = h.content_id
      WHERE e.host_id = ?1 AND (e.time, e.seq) > (?2, ?3) AND c.status = 1
      ORDER BY e.time, e.seq LIMIT 1), NULL)";
-/// Entries of a name (?1) that may repeat a content: it has the digest ?2, or both bear an age that we
-/// stamped (?3: 1 if this one does not), and another one than this (?4). Of a source (?5), with a time (?6).
+/// Entries that may be repeated by one of some reports (?1: JSON rows of a name's number, a source, a time,
+/// a content's digest, whether its age was sent, its age): they have the digest, or both bear an age that we
+/// stamped, and another one.
 macro_rules! twins {
     ($from:literal) => {
         concat!(
-            "SELECT h.seq, h.content_id, h.run_id FROM ",
+            "SELECT h.host_id, h.source, h.reported_at, h.seq, h.content_id, h.run_id \
+             FROM json_each(?1) g CROSS JOIN ",
             $from,
-            " AND (c.digest = ?2 OR (?3 = 0 AND c.max_age_sent = 0 AND c.max_age IS NOT ?4))"
+            " AND (c.digest = g.value->>3 OR (g.value->>4 = 0 AND c.max_age_sent = 0 \
+             AND c.max_age IS NOT g.value->>5))"
         )
     };
 }
-const TWINS: [&str; 3] = [
+const TWINS: [&str; 4] = [
     twins!(
         "host_entry e CROSS JOIN drift_history h ON h.seq = e.seq JOIN content c ON c.id = h.content_id \
-         WHERE e.host_id = ?1 AND e.time = ?6 AND h.ahead = 0 AND h.source = ?5"
+         WHERE e.host_id = g.value->>0 AND e.time = g.value->>2 AND h.ahead = 0 AND h.source = g.value->>1"
     ),
     twins!(
         "host_confirmation e CROSS JOIN drift_history h ON h.seq = e.seq \
          JOIN content c ON c.id = h.content_id \
-         WHERE e.host_id = ?1 AND e.time = ?6 AND h.ahead = 0 AND h.source = ?5"
+         WHERE e.host_id = g.value->>0 AND e.time = g.value->>2 AND h.ahead = 0 AND h.source = g.value->>1"
     ),
     twins!(
         "drift_history h JOIN content c ON c.id = h.content_id \
-         WHERE h.host_id = ?1 AND h.reported_at = ?6 AND h.ahead > 0 AND h.source = ?5"
+         WHERE h.host_id = g.value->>0 AND h.reported_at = g.value->>2 AND h.ahead > 0 \
+         AND h.source = g.value->>1"
+    ),
+    twins!(
+        "drift_history h JOIN content c ON c.id = h.content_id \
+         WHERE h.host_id = g.value->>0 AND h.source = 4 AND h.ahead IS NULL \
+         AND g.value->>1 = 4 AND g.value->>2 IS NULL"
     ),
 ];
-const IMPORTS: [&str; 1] = [twins!(
-    "drift_history h JOIN content c ON c.id = h.content_id \
-     WHERE h.host_id = ?1 AND h.source = 4 AND ?5 = 4 AND ?6 IS NULL"
-)];
+
+/// Under which a report looks for what it repeats: its name's number, its source, its time.
+pub type TwinKey = (i64, Source, Option<Timestamp>);
+
+/// A recorded entry that a report may repeat.
+#[derive(Debug, Clone)]
+pub struct Twin {
+    /// The entry's id.
+    pub id: u64,
+    /// What it said.
+    pub content: Arc<Content>,
+    /// The run it named.
+    pub run: Option<Arc<Run>>,
+}
 
 /// Whether an entry says what a report says: then the report is a repetition.
 pub fn repeats(report: &Report, content: &Content, run: Option<&Run>) -> bool {
@@ -84,12 +106,6 @@ pub fn repeats(report: &Report, content: &Content, run: Option<&Run>) -> bool {
 }
 
 impl Writer {
-    /// The entry of an id.
-    pub fn entry(&mut self, id: u64) -> Result<Option<Entry>, Trouble> {
-        let dictionary = self.dictionary.clone();
-        lookups::entry(self.connection()?, &dictionary, id)
-    }
-
     /// What is remembered of an Idempotency-Key: the body's digest, the ids, and when it came.
     pub fn key(
         &mut self,
@@ -172,46 +188,69 @@ impl Writer {
         Ok(self.neighbours(names, at, asked)?.next_drift)
     }
 
-    /// The recorded entry that a report repeats: of the same name (by its number) and source, with the same
-    /// time, and with the same words. Without a time only imports repeat anything.
-    pub fn twin(&mut self, root: i64, name: i64, report: &Report) -> Result<Option<u64>, Trouble> {
-        let may_be = |event: &Event<'_>, host_id: i64| {
-            let timed = match report.reported_at {
-                Some(time) => event.reported_at == Some(time),
-                None => report.source == Source::Import,
-            };
-            let same = || repeats(report, event.content, event.run.map(|run| &**run));
-            host_id == name && event.source == Some(report.source) && timed && same()
-        };
-        let entries = self.tail.entries_of(root);
-        let in_tail = entries.iter().find(|entry| may_be(&entry.event(), entry.host_id));
-        let in_tail = in_tail.map(|entry| entry.place.id);
-        let kinds = if report.reported_at.is_some() { &TWINS[..] } else { &IMPORTS[..] };
-        let content = &report.content;
-        let asked = (
-            name,
-            hex(&report.digest),
-            content.max_age_sent,
-            content.max_age.map(i64::from),
-            report.source.code(),
-            report.reported_at.map(|time| time.0),
-        );
+    /// The recorded entries that some reports, each under its name's number, may repeat: of the same name
+    /// and source, with the same time. Without a time only imports repeat anything.
+    pub fn twins(
+        &mut self,
+        reports: &[(i64, &Report)],
+    ) -> Result<HashMap<TwinKey, Vec<Twin>>, Trouble> {
+        let asked = reports.iter().map(|(name, report)| {
+            let content = &report.content;
+            (
+                name,
+                report.source.code(),
+                report.reported_at.map(|time| time.0),
+                hex(&report.digest),
+                i64::from(content.max_age_sent),
+                content.max_age,
+            )
+        });
+        let asked = json_text(&asked.collect::<Vec<_>>());
+        let imports = reports.iter().any(|(_, report)| report.reported_at.is_none());
         let mut stored = Vec::new();
-        for kind in kinds {
-            stored.extend(self.ask(kind, asked.clone(), |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?))
+        for text in &TWINS[..if imports { 4 } else { 3 }] {
+            stored.extend(self.ask(text, [&asked], |row| {
+                let time: Option<i64> = row.get(2)?;
+                let key = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, time);
+                let said: (i64, Option<i64>) = (row.get(4)?, row.get(5)?);
+                Ok((row.get::<_, i64>(3)?, key, said))
             })?);
         }
         stored.sort_unstable();
+        stored.dedup();
         let dictionary = self.dictionary.clone();
         let connection = self.connection()?;
-        let contents = dictionary.contents_now(connection, stored.iter().map(|twin| twin.1))?;
-        let runs = dictionary.runs_now(connection, stored.iter().filter_map(|twin| twin.2))?;
-        let stored = stored.into_iter().find(|(_, content, run)| {
-            let run = run.and_then(|run| runs.get(&run)).map(|run| &**run);
-            contents.get(content).is_some_and(|content| repeats(report, content, run))
-        });
-        Ok(stored.map(|(id, ..)| id as u64).into_iter().chain(in_tail).min())
+        let said = || stored.iter().map(|(.., said)| *said);
+        let contents = dictionary.contents_now(connection, said().map(|said| said.0))?;
+        let runs = dictionary.runs_now(connection, said().filter_map(|said| said.1))?;
+        let mut twins = HashMap::<TwinKey, Vec<Twin>>::new();
+        for (id, (name, source, time), (content, run)) in stored {
+            let (Some(source), Some(content)) =
+                (Source::from_code(source), contents.get(&content).cloned())
+            else {
+                continue;
+            };
+            let run = run.and_then(|run| runs.get(&run).cloned());
+            let key = (name, source, time.map(Timestamp));
+            twins.entry(key).or_default().push(Twin { id: id as u64, content, run });
+        }
+        Ok(twins)
+    }
+
+    /// The entry behind the watermark that a report repeats.
+    pub fn twin_in_tail(&self, root: i64, name: i64, report: &Report) -> Option<u64> {
+        let repeated = |entry: &&TailEntry| {
+            let timed = report.reported_at.is_none() || entry.reported_at == report.reported_at;
+            let same = || repeats(report, &entry.content, entry.run.as_deref());
+            timed && entry.host_id == name && entry.source == Some(report.source) && same()
+        };
+        self.tail.entries_of(root).iter().find(repeated).map(|entry| entry.place.id)
+    }
+
+    /// The entries of some ids, by the ids.
+    pub fn entries(&mut self, ids: &[u64]) -> Result<HashMap<u64, Entry>, Trouble> {
+        let dictionary = self.dictionary.clone();
+        lookups::entries(self.connection()?, &dictionary, ids)
     }
 }
 

@@ -31,7 +31,7 @@ pub use batch::{Batch, Derived, Renaming};
 pub use compare::{Difference, Verdict, verify};
 pub use courses::Names;
 pub use load::Loaded;
-pub use lookups::repeats;
+pub use lookups::{Twin, TwinKey, repeats};
 pub use refold::{catch_up, fold_anew, rebuild};
 pub use refolder::{Refold, Refolded, Refolder};
 pub use whole::{Findings, check_whole};

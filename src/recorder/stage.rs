@@ -16,7 +16,7 @@ use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::tree::Hash;
 use crate::files::Trouble;
 use crate::ledger::{KeyRecord, NewEntry, PushedGrouping, Truth};
-use crate::projection::{Batch, Derived, Names, repeats};
+use crate::projection::{Batch, Derived, Names, Twin, TwinKey, repeats};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -46,6 +46,9 @@ pub(super) struct Stage<'t> {
     keys: Vec<KeyRecord>,
     /// What came in one array: its first entry, and how many.
     arrays: Vec<(u64, usize)>,
+    /// What reports of the submission that is folded just now may repeat, and those entries.
+    twins: std::collections::HashMap<TwinKey, Vec<Twin>>,
+    recorded: std::collections::HashMap<u64, Entry>,
     /// Groupings that pushes of this batch have changed.
     pub(super) groupings: HashMap<Grouping, PushedGrouping>,
 }
@@ -62,6 +65,8 @@ impl<'t> Stage<'t> {
             line: Vec::with_capacity(2048),
             keys: Vec::new(),
             arrays: Vec::new(),
+            twins: std::collections::HashMap::new(),
+            recorded: std::collections::HashMap::new(),
             groupings: HashMap::new(),
         }
     }
@@ -127,6 +132,7 @@ impl<'t> Stage<'t> {
         if !unknown.is_empty() {
             return Ok(Err(RecordError::UnknownHosts(unknown)));
         }
+        self.look_up_twins(submission.reports.iter())?;
         let before = self.entries.len();
         let mut receipts = Vec::with_capacity(submission.reports.len());
         for report in &submission.reports {
@@ -186,7 +192,7 @@ impl<'t> Stage<'t> {
         let found = self.find(&report.key);
         if let Some((name, state)) = &found
             && report.kind == Kind::Report
-            && let Some(twin) = self.find_twin(*name, state, report)?
+            && let Some(twin) = self.find_twin(*name, state, report)
         {
             return self.receipt_of(twin, state.clone());
         }
@@ -297,38 +303,56 @@ impl<'t> Stage<'t> {
         entries.map(|at| &self.entries[at])
     }
 
-    /// The stored (or just folded) entry that this report repeats.
-    fn find_twin(
+    /// Looks up at once what reports may repeat: none in the usual case.
+    pub(super) fn look_up_twins<'r>(
         &mut self,
-        name: i64,
-        state: &HostState,
-        report: &Report,
-    ) -> Result<Option<u64>, Trouble> {
-        match report.reported_at {
-            // A time later than any sent before cannot be a repetition: no look-up in the usual case.
-            Some(time) if Some(time) > state.max_reported_at => return Ok(None),
-            None if report.source != Source::Import => return Ok(None),
-            _ => {}
+        reports: impl Iterator<Item = &'r Report>,
+    ) -> Result<(), Trouble> {
+        let doubtful = |report: &'r Report| {
+            let (name, state) = self.find(&report.key)?;
+            may_repeat(report, &state).then_some((name, report))
+        };
+        let doubtful: Vec<_> = reports.filter_map(doubtful).collect();
+        self.twins.clear();
+        self.recorded.clear();
+        if !doubtful.is_empty() {
+            self.twins = self.task.writer.twins(&doubtful)?;
+            let ids: Vec<u64> = self.twins.values().flatten().map(|twin| twin.id).collect();
+            self.recorded = self.task.writer.entries(&ids)?;
         }
-        if let Some(twin) = self.task.writer.twin(state.host_id, name, report)? {
-            return Ok(Some(twin));
+        Ok(())
+    }
+
+    /// The recorded (or just folded) entry that this report repeats.
+    fn find_twin(&self, name: i64, state: &HostState, report: &Report) -> Option<u64> {
+        if !may_repeat(report, state) {
+            return None;
         }
-        let folded = self.staged(state).find(|NewEntry { entry, host_id, .. }| {
-            let timed = report.reported_at.is_none() || entry.reported_at == report.reported_at;
-            *host_id == name
-                && entry.source == Some(report.source)
-                && timed
-                && repeats(report, &entry.content, entry.run.as_deref())
-        });
-        Ok(folded.map(|known| known.entry.id))
+        let stored = self.twins.get(&(name, report.source, report.reported_at));
+        let stored = stored.into_iter().flatten();
+        let stored = stored.filter(|twin| repeats(report, &twin.content, twin.run.as_deref()));
+        let stored = stored.map(|twin| twin.id).min();
+        let in_tail = || self.task.writer.twin_in_tail(state.host_id, name, report);
+        let folded = || {
+            let repeated = |NewEntry { entry, host_id, .. }: &&NewEntry| {
+                let timed = report.reported_at.is_none() || entry.reported_at == report.reported_at;
+                *host_id == name
+                    && entry.source == Some(report.source)
+                    && timed
+                    && repeats(report, &entry.content, entry.run.as_deref())
+            };
+            self.staged(state).find(repeated).map(|known| known.entry.id)
+        };
+        stored.or_else(in_tail).or_else(folded)
     }
 
     /// The receipt of an entry that is there already.
     fn receipt_of(&mut self, id: u64, state: Arc<HostState>) -> Result<Receipt, Trouble> {
         let folded = self.entries.iter().find(|known| known.entry.id == id);
-        let entry = match folded {
-            Some(known) => Some(known.entry.clone()),
-            None => self.task.writer.entry(id)?,
+        let entry = match (folded, self.recorded.remove(&id)) {
+            (Some(known), _) => Some(known.entry.clone()),
+            (None, Some(entry)) => Some(entry),
+            (None, None) => self.task.writer.entries(&[id])?.remove(&id),
         };
         let missing = || Trouble::damaged(format!("entry {id} is missing"));
         let entry = entry.ok_or_else(missing)?;
@@ -354,17 +378,27 @@ impl<'t> Stage<'t> {
     }
 
     fn replay(&mut self, ids: &[u64]) -> Result<Vec<Receipt>, Trouble> {
+        self.recorded = self.task.writer.entries(ids)?;
         let mut receipts = Vec::with_capacity(ids.len());
         for id in ids {
             let folded = self.entries.iter().find(|known| known.entry.id == *id);
             let key = match folded {
                 Some(known) => Some(known.entry.key.clone()),
-                None => self.task.writer.entry(*id)?.map(|entry| entry.key),
+                None => self.recorded.get(id).map(|entry| entry.key.clone()),
             };
             let state = key.and_then(|key| self.state(&key));
             let missing = || Trouble::damaged(format!("entry {id} is missing"));
             receipts.push(self.receipt_of(*id, state.ok_or_else(missing)?)?);
         }
         Ok(receipts)
+    }
+}
+
+/// Whether there may be an entry that a report repeats. A time later than any sent before cannot be a
+/// repetition: no look-up in the usual case.
+fn may_repeat(report: &Report, state: &HostState) -> bool {
+    match report.reported_at {
+        Some(time) => Some(time) <= state.max_reported_at,
+        None => report.source == Source::Import,
     }
 }
