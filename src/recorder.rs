@@ -28,7 +28,7 @@ use crate::ledger::{Dictionary, Rejection};
 use crate::projection::{Batch, Writer};
 use folding::Folding;
 use incoming::{Incoming, Results};
-use queue::Job;
+use queue::{Job, Waiting};
 use refolding::{Lag, Refolding};
 use stage::Stage;
 use std::collections::HashSet;
@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use task::{Disk, MOVED_RETRIES, Task};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Requests that may wait; more are refused with [`RecordError::Busy`].
 pub const QUEUE_MAX_REQUESTS: usize = 1024;
@@ -186,14 +187,15 @@ impl Task {
         tokio::spawn(async { ended.await.expect("the recorder's thread does not break off") })
     }
 
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    async fn run(mut self, jobs: mpsc::Receiver<Job>) {
+        let mut waiting = Waiting::new(jobs);
         let mut look_around = tokio::time::interval(LOOK_AROUND);
         look_around.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.disk.lost {
             tokio::select! {
-                job = jobs.recv() => match job {
+                job = waiting.next() => match job {
                     Some(job) if self.is_short() => self.refuse(job, &RecordError::DiskFull),
-                    Some(job) => self.batch(job, &mut jobs),
+                    Some(job) => self.batch(job, &mut waiting),
                     None => break,
                 },
                 _ = look_around.tick() => self.look_around(),
@@ -203,7 +205,10 @@ impl Task {
             }
             self.refold_some();
         }
-        self.refuse_all(&mut jobs);
+        for job in waiting.close() {
+            // Nothing of it was begun.
+            self.refuse(job, &RecordError::NotStored);
+        }
         self.project_rest();
         self.refold_rest().await;
         self.folding.end().await;
@@ -214,14 +219,18 @@ impl Task {
     }
 
     /// Takes what waits, writes it, answers. An act is a batch of its own, behind what came before it.
-    fn batch(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+    fn batch(&mut self, first: Job, waiting: &mut Waiting) {
+        let begun = Instant::now();
         let mut incoming = Incoming::new(self.waiting_bytes.clone());
         incoming.take(first);
-        incoming.take_waiting(jobs);
+        incoming.take_waiting(waiting);
         if incoming.is_to_be_written() {
-            let results = self.record(&mut incoming, jobs);
+            let results = self.record(&mut incoming, waiting);
             self.writer.unlock();
             incoming.answer(results);
+        }
+        if incoming.alone {
+            waiting.rest(begun.elapsed());
         }
         if !incoming.probes.is_empty() {
             let ok = self.watch.check(self.last_received).is_ok() && self.probe();
@@ -237,7 +246,7 @@ impl Task {
     }
 
     /// Folds and commits; one result for each submission.
-    fn record(&mut self, incoming: &mut Incoming, jobs: &mut mpsc::Receiver<Job>) -> Results {
+    fn record(&mut self, incoming: &mut Incoming, waiting: &mut Waiting) -> Results {
         // Submissions that met something damaged: the others need not suffer.
         let mut damaged = HashSet::new();
         let mut moved = 0;
@@ -249,7 +258,7 @@ impl Task {
             if let Err(fault) = self.watch.check(self.last_received) {
                 return incoming.all(&RecordError::Clock(fault));
             }
-            let (batch, results) = match self.fold(incoming, jobs, &damaged) {
+            let (batch, results) = match self.fold(incoming, waiting, &damaged) {
                 Ok(folded) => folded,
                 Err((at, error)) if error.is_damage() => {
                     tracing::error!(%error, "a report meets something damaged; see `verify`");
@@ -276,14 +285,14 @@ impl Task {
     fn fold(
         &mut self,
         incoming: &mut Incoming,
-        jobs: &mut mpsc::Receiver<Job>,
+        waiting: &mut Waiting,
         damaged: &HashSet<usize>,
     ) -> Result<(Batch, Results), (usize, Trouble)> {
         let mut stage = Stage::new(self, incoming.reports);
         let mut results = Results::with_capacity(incoming.submissions.len());
         loop {
             stage.take_rest(&incoming.submissions, damaged, &mut results)?;
-            if !incoming.take_waiting(jobs) {
+            if !incoming.take_waiting(waiting) {
                 break;
             }
         }

@@ -6,7 +6,6 @@ use super::queue::Job;
 use super::task::Task;
 use crate::files::{LARGE_BYTES, Trouble};
 use std::sync::atomic::Ordering;
-use tokio::sync::mpsc;
 
 /// Looks (one a second) after which it is no question of ours that holds on to the log.
 const PINNED_LOOKS: u32 = 3;
@@ -92,14 +91,6 @@ impl Task {
         if let Err(error) = folded {
             tracing::warn!(%error, "the log could not be folded back just now");
             self.distrust(&error);
-        }
-    }
-
-    /// Refuses what waits: nothing of it was begun.
-    pub(super) fn refuse_all(&self, jobs: &mut mpsc::Receiver<Job>) {
-        jobs.close();
-        while let Ok(job) = jobs.try_recv() {
-            self.refuse(job, &RecordError::NotStored);
         }
     }
 

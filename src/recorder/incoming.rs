@@ -1,11 +1,11 @@
 //! What is taken from the queue for one batch.
 
 use super::messages::{Act, ActError, ActReceipt, Receipt, RecordError, Submission};
-use super::queue::Job;
+use super::queue::{Job, Waiting};
 use crate::ledger::{REJECTIONS_KEPT, Rejection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Reports after which a batch takes no further request.
 const BATCH_REPORTS: usize = 1000;
@@ -29,6 +29,8 @@ pub(super) struct Incoming {
     pub last: Option<Last>,
     /// Reports of all submissions.
     pub reports: usize,
+    /// Whether nothing else is taken.
+    pub alone: bool,
 }
 
 impl Incoming {
@@ -43,11 +45,13 @@ impl Incoming {
             probes: Vec::new(),
             last: None,
             reports: 0,
+            alone: false,
         }
     }
 
     /// Takes a job.
     pub fn take(&mut self, job: Job) {
+        self.alone |= job.is_large();
         match job {
             Job::Record(submission, answer) => {
                 self.waiting_bytes.fetch_sub(submission.bytes, Ordering::Relaxed);
@@ -69,11 +73,12 @@ impl Incoming {
     }
 
     /// Takes what waits, if there is room for it. Answers whether it took anything.
-    pub fn take_waiting(&mut self, jobs: &mut mpsc::Receiver<Job>) -> bool {
+    pub fn take_waiting(&mut self, waiting: &mut Waiting) -> bool {
         let mut any = false;
         while self.reports < BATCH_REPORTS
             && self.last.is_none()
-            && let Ok(job) = jobs.try_recv()
+            && !self.alone
+            && let Some(job) = waiting.try_next()
         {
             self.take(job);
             any = true;
