@@ -21,14 +21,14 @@ pub fn verdict(server: &Server) -> Verdict {
 
 /// Reports, or an act on a host: its path and body.
 #[derive(Debug, Clone)]
-enum Arrival {
+pub enum Arrival {
     Reports(Vec<Value>),
     Act(String, Value),
     /// What a job of that group pushes; nothing deletes what it pushed before.
     Push(String),
 }
 
-fn arrival() -> impl Strategy<Value = Arrival> {
+pub fn arrival() -> impl Strategy<Value = Arrival> {
     let host = 0..3_u8;
     let retire = host.clone().prop_map(|host| {
         Arrival::Act(format!("/hosts/g/h{host}/retire"), json!({"reason":"gone"}))

@@ -49,6 +49,7 @@ mod random;
 mod receipts;
 mod refold;
 mod refusals;
+mod replay;
 mod restore;
 mod retries;
 mod seeds;

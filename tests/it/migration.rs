@@ -9,6 +9,19 @@ const SCHEMA_8: &str = include_str!("fixtures/schema_8.sql");
 /// What its server answered, by path.
 const ANSWERS: &str = include_str!("fixtures/schema_8.json");
 
+/// Without what depends on when it was asked.
+fn at_any_time(mut answer: Value) -> Value {
+    if let Some(as_of) = answer.get_mut("as_of") {
+        *as_of = Value::Null;
+    }
+    for episode in answer.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+        if episode["ended_at"].is_null() {
+            episode["duration_seconds"] = Value::Null;
+        }
+    }
+    answer
+}
+
 #[test]
 fn a_database_of_schema_8_comes_out_right() {
     let folder = tempfile::tempdir().unwrap();
@@ -20,11 +33,7 @@ fn a_database_of_schema_8_comes_out_right() {
     let answers: serde_json::Map<String, Value> = serde_json::from_str(ANSWERS).unwrap();
     assert_eq!(answers.len(), 2);
     for (path, answer) in answers {
-        let mut found = server.json(&path);
-        if let Some(as_of) = found.get_mut("as_of") {
-            *as_of = answer["as_of"].clone();
-        }
-        assert_eq!(found, answer, "{path}");
+        assert_eq!(at_any_time(server.json(&path)), at_any_time(answer), "{path}");
     }
     let hosts = server.json("/status");
     assert_eq!(hosts.as_array().unwrap().len(), 6, "{hosts}");
