@@ -42,6 +42,11 @@ impl Trouble {
         code_of(&self.0).is_some_and(|code| code & 0xff == FULL)
     }
 
+    /// Whether it is about what is in the database, which others write might not meet.
+    pub fn is_about_contents(&self) -> bool {
+        self.is_constraint() || self.is_unreadable()
+    }
+
     /// Whether what was to be written does not fit what is there.
     pub fn is_constraint(&self) -> bool {
         const CONSTRAINT: i64 = 19;

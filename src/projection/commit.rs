@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::refolder::Refold;
 use super::steps;
 use super::tail::Share;
-use super::writer::Writer;
+use super::writer::{Pace, Writer};
 use crate::domain::apply::Late;
 use crate::domain::course::Course;
 use crate::domain::time::Timestamp;
@@ -61,15 +61,19 @@ impl Writer {
         let plan = self.plan(batch).map_err(CommitError::NotStored)?;
         let projects = !plan.steps.is_empty();
         let done = self.transact(&[&steps, &plan.steps]);
+        let done = self.concluded(plan, done);
         match &done {
-            Err(CommitError::NotStored(cause)) if projects && !cause.is_busy() && !self.locked => {
-                tracing::error!(error = %cause, "what was to be projected with a batch is left out");
-                self.given_up(plan);
-                self.pace.hosts = 0;
+            Err(CommitError::NotStored(cause)) if projects && cause.is_about_contents() => {
                 self.let_go();
+                if self.locked || matches!(self.has_moved(), Ok(true)) {
+                    return done;
+                }
+                tracing::error!(error = %cause, "what was to be projected with a batch is left out; see `verify`");
+                // Until the next look around.
+                self.pace = Pace::default();
                 self.transact(&[&steps])
             }
-            _ => self.concluded(plan, done),
+            _ => done,
         }
     }
 

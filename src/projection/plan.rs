@@ -6,7 +6,7 @@ use super::changes::changes;
 use super::listing::listed;
 use super::refolder::Refold;
 use super::steps;
-use super::tail::Share;
+use super::tail::{Share, Weight};
 use super::writer::{Pace, Writer};
 use crate::files::trouble::Trouble;
 use crate::ledger::batch::CommitError;
@@ -49,14 +49,14 @@ impl Writer {
 
     /// The hosts to be projected along with a batch: as many as the pace says, and what is too much at all.
     fn due(&self) -> Vec<i64> {
-        let (mut due, mut shares) = (Vec::new(), Vec::new());
+        let (mut due, mut gone) = (Vec::new(), Weight::default());
         for (first, share) in self.tail.oldest() {
             let paced = first <= self.pace.overdue && due.len() < self.pace.hosts;
-            if !paced && !self.tail.is_too_much(&shares) {
+            if !paced && !self.tail.is_too_much(gone) {
                 break;
             }
             due.push(share.state.host_id);
-            shares.push(share);
+            gone = gone + share.weight();
         }
         due
     }

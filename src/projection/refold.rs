@@ -2,7 +2,7 @@
 
 use super::fold::{Folded, fold_host, roots};
 use super::rebuild::{Projected, begin_rebuild, end_rebuild, write_hosts};
-use super::refolder::Refolder;
+use super::refolder::{Refold, Refolder};
 use super::writer::{PROJECTION, Writer};
 use crate::domain::names::HostKey;
 use crate::domain::state::HostState;
@@ -97,10 +97,10 @@ pub async fn catch_up(location: &Location, dictionary: &Arc<Dictionary>) -> Resu
     let mut refolder = Refolder::new(location, dictionary.clone());
     loop {
         let Some(next) = writer.refolds().next().cloned() else { break };
-        let step = refolder.prepare(next.clone()).await?;
-        let Some(state) = states.get_mut(&next.key) else { break };
-        if let Some(Some(done)) = writer.write_refolded(&step, state).map_err(failed)? {
-            *state = done;
+        let steps = refolder.prepare(vec![next]).await?;
+        let state = |row: &Refold| states.get(&row.key).cloned();
+        for done in writer.write_refolded(&steps, state).map_err(failed)? {
+            states.insert(done.key.clone(), done);
         }
     }
     refolder.close().await;

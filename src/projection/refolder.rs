@@ -111,24 +111,33 @@ impl Refolder {
         Self { location: location.clone(), dictionary, connection: None }
     }
 
-    /// Prepares the next step of a host.
-    pub async fn prepare(&mut self, refold: Refold) -> Result<Refolded, Trouble> {
-        let prepared = self.try_prepare(refold).await;
+    /// Prepares the next step of some hosts, as long as they are written together in some milliseconds; of
+    /// one at least.
+    pub async fn prepare(&mut self, refolds: Vec<Refold>) -> Result<Vec<Refolded>, Trouble> {
+        let prepared = self.try_prepare(refolds).await;
         if prepared.is_err() {
             self.connection = None;
         }
         Ok(prepared?)
     }
 
-    async fn try_prepare(&mut self, refold: Refold) -> Result<Refolded, sqlx::Error> {
+    async fn try_prepare(&mut self, refolds: Vec<Refold>) -> Result<Vec<Refolded>, sqlx::Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.location.open_reader().await?),
         };
         let mut snapshot = connection.begin().await?;
-        let refolded = fold(&mut snapshot, &self.dictionary, refold).await?;
+        let (mut steps, mut changes) = (Vec::new(), 0);
+        for refold in refolds {
+            let step = fold(&mut snapshot, &self.dictionary, refold).await?;
+            changes += step.changes.len();
+            steps.push(step);
+            if changes >= STEP_CHANGES {
+                break;
+            }
+        }
         snapshot.commit().await?;
-        Ok(refolded)
+        Ok(steps)
     }
 
     /// Closes its connection.

@@ -36,35 +36,52 @@ impl Writer {
         self.refolds.values()
     }
 
-    /// Writes a step of folding a host anew, in a transaction of its own. `state`: the host's, as it is
-    /// now. `None`: the step is of no use any more. Else the host's state, if it is in order again.
+    /// Writes steps of folding hosts anew, in a transaction of their own; those that are of no use any more
+    /// are left out. `state`: a host's, as it is now. Answers the states of hosts that are in order again.
     pub fn write_refolded(
         &mut self,
-        done: &Refolded,
-        state: &HostState,
-    ) -> Result<Option<Option<Arc<HostState>>>, CommitError> {
-        let row = self.refolds.get(&done.names.root);
-        let row = row.filter(|row| row.generation == done.generation).cloned();
-        let Some(row) = row else { return Ok(None) };
+        done: &[Refolded],
+        state: impl Fn(&Refold) -> Option<Arc<HostState>>,
+    ) -> Result<Vec<Arc<HostState>>, CommitError> {
         self.unlock();
-        let planned = self.plan_refolded(done, row, state).map_err(CommitError::NotStored);
-        let (mut plan, state) = planned.inspect_err(|_| self.let_go())?;
+        let (mut plan, mut states) = (Plan::default(), Vec::new());
+        for done in done {
+            let row = self.refolds.get(&done.names.root);
+            let row = row.filter(|row| row.generation == done.generation).cloned();
+            let Some((row, state)) = row.and_then(|row| state(&row).map(|state| (row, state)))
+            else {
+                continue;
+            };
+            match self.plan_refolded(&mut plan, done, row, &state) {
+                Ok(state) => states.extend(state),
+                Err(error) => {
+                    self.given_up(plan);
+                    self.let_go();
+                    return Err(CommitError::NotStored(error));
+                }
+            }
+        }
+        if plan.steps.is_empty() {
+            return Ok(states);
+        }
+        plan.steps.push(steps::move_watermark(self.watermark()));
         let steps = std::mem::take(&mut plan.steps);
-        self.note_pages(0, 0, done.changes.len() / 16 + 1, 0);
-        let done = self.transact(&[&steps]);
-        if done.is_err() {
+        self.note_pages(0, 0, 2 * done.len(), 0);
+        let written = self.without_waiting(|writer| writer.transact(&[&steps]));
+        if written.is_err() {
             self.let_go();
         }
-        self.concluded(plan, done).map(|()| Some(state))
+        self.concluded(plan, written).map(|()| states)
     }
 
     fn plan_refolded(
         &mut self,
+        plan: &mut Plan,
         done: &Refolded,
         mut row: Refold,
         state: &HostState,
-    ) -> Result<(Plan, Option<Arc<HostState>>), Trouble> {
-        let mut plan = Plan { steps: clear(done), ..Plan::default() };
+    ) -> Result<Option<Arc<HostState>>, Trouble> {
+        plan.steps.extend(clear(done));
         let root = done.names.root;
         let added: Vec<_> = done.changes.iter().map(|change| (root, change)).collect();
         plan.steps.extend(changes(self, &added)?);
@@ -77,7 +94,7 @@ impl Writer {
                 }
                 plan.steps.extend(self.list(&row)?);
                 plan.refolds.push(row);
-                Ok((plan, None))
+                Ok(None)
             }
             Next::End { course } => {
                 let mut state = HostState { course: Some(course.clone()), ..state.clone() };
@@ -99,11 +116,11 @@ impl Writer {
                     let refold = Refold { generation, ..listed(None, listing) };
                     plan.steps.extend(self.list(&refold)?);
                     plan.refolds.push(refold);
-                    return Ok((plan, None));
+                    return Ok(None);
                 }
                 plan.steps.push(Step { text: UNLIST, values: vec![root.into()] });
                 plan.unlisted.push(root);
-                Ok((plan, Some(state)))
+                Ok(Some(state))
             }
         }
     }

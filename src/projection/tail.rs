@@ -28,8 +28,22 @@ pub struct Tail {
     hosts: HashMap<i64, Share>,
     /// The hosts by their first entry.
     order: BTreeMap<u64, i64>,
+    weight: Weight,
+}
+
+/// Entries, and about how many bytes of memory they take.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Weight {
     entries: usize,
     bytes: usize,
+}
+
+impl std::ops::Add for Weight {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { entries: self.entries + other.entries, bytes: self.bytes + other.bytes }
+    }
 }
 
 /// The part of one host.
@@ -140,8 +154,10 @@ impl Share {
         self.entries.first().map(|entry| entry.place.id)
     }
 
-    fn bytes(&self) -> usize {
-        self.entries.iter().map(|entry| entry.bytes).sum()
+    /// How much it is.
+    pub fn weight(&self) -> Weight {
+        let bytes = self.entries.iter().map(|entry| entry.bytes).sum();
+        Weight { entries: self.entries.len(), bytes }
     }
 
     /// Takes in that entries came late.
@@ -177,16 +193,16 @@ impl Tail {
     pub fn put(&mut self, share: Share) {
         let Some(first) = share.first() else { return };
         self.order.insert(first, share.state.host_id);
-        self.entries += share.entries.len();
-        self.bytes += share.bytes();
+        self.weight = self.weight + share.weight();
         self.hosts.insert(share.state.host_id, share);
     }
 
     /// Takes a host's part out.
     pub fn take(&mut self, root: i64) -> Option<Share> {
         let share = self.hosts.remove(&root)?;
-        self.entries -= share.entries.len();
-        self.bytes -= share.bytes();
+        let Weight { entries, bytes } = share.weight();
+        self.weight.entries -= entries;
+        self.weight.bytes -= bytes;
         share.first().map(|first| self.order.remove(&first));
         Some(share)
     }
@@ -203,8 +219,8 @@ impl Tail {
                 self.order.insert(new.entry.id, new.root);
             }
             share.take_in(new);
-            self.entries += 1;
-            self.bytes += share.entries.last().map_or(0, |entry| entry.bytes);
+            self.weight.entries += 1;
+            self.weight.bytes += share.entries.last().map_or(0, |entry| entry.bytes);
         }
         for (root, change) in batch.derived.changes.drain(..) {
             if let Some(share) = self.hosts.get_mut(&root) {
@@ -223,11 +239,10 @@ impl Tail {
         self.hosts.get(&root).map_or(&[], |share| &share.entries)
     }
 
-    /// Whether there is too much once these parts are gone.
-    pub fn is_too_much(&self, without: &[&Share]) -> bool {
-        let entries: usize = without.iter().map(|share| share.entries.len()).sum();
-        let bytes: usize = without.iter().map(|share| share.bytes()).sum();
-        self.entries > MOST_ENTRIES + entries || self.bytes > MOST_BYTES + bytes
+    /// Whether there is too much once so much is gone.
+    pub fn is_too_much(&self, gone: Weight) -> bool {
+        self.weight.entries > MOST_ENTRIES + gone.entries
+            || self.weight.bytes > MOST_BYTES + gone.bytes
     }
 
     /// The hosts by their first entries, the oldest first.

@@ -1,6 +1,7 @@
 //! The projector: it writes what is recorded to the tables that are kept by host, in steps that stand in
 //! nobody's way, and folds hosts anew to whom something came late.
 
+use super::messages::RecordError;
 use super::task::Task;
 use crate::files::Trouble;
 use crate::ledger::CommitError;
@@ -8,6 +9,8 @@ use crate::projection::{Pace, Refold, Refolded};
 
 /// Commits a second from which on hosts are projected along with them; with fewer, in between.
 const BUSY: usize = 100;
+/// Hosts whose steps of folding anew are prepared together, at most.
+const REFOLDED_AT_ONCE: usize = 64;
 /// Hosts projected at once in between: a report that comes meanwhile waits for them.
 const AT_ONCE: usize = 8;
 
@@ -61,27 +64,22 @@ impl Task {
         }
     }
 
-    /// Has the next host folded on, if any is to be folded anew and none is at the moment.
+    /// Has the next hosts folded on, if any are to be folded anew and none is at the moment.
     pub(super) fn refold_some(&mut self) {
-        if self.refolding.busy
-            || self.refolding.failed
-            || !self.projects
-            || self.void
-            || self.failing
-        {
+        if self.refolding.busy || self.refolding.failed || !self.projects || self.void {
             return;
         }
         let last = self.refolding.last;
-        let turn = |refold: &&Refold| (refold.names.root <= last, refold.names.root);
-        let Some(next) = self.writer.refolds().min_by_key(turn) else { return };
-        let root = next.names.root;
-        if self.refolding.begin(next.clone()) {
-            (self.refolding.busy, self.refolding.last) = (true, root);
+        let mut next: Vec<&Refold> = self.writer.refolds().collect();
+        next.sort_unstable_by_key(|refold| (refold.names.root <= last, refold.names.root));
+        let next: Vec<Refold> = next.into_iter().take(REFOLDED_AT_ONCE).cloned().collect();
+        if !next.is_empty() && self.refolding.begin(next) {
+            self.refolding.busy = true;
         }
     }
 
-    /// Writes a step of folding a host anew.
-    pub(super) fn refolded(&mut self, outcome: Result<Refolded, Trouble>) {
+    /// Writes steps of folding hosts anew.
+    pub(super) fn refolded(&mut self, outcome: Result<Vec<Refolded>, Trouble>) {
         self.refolding.busy = false;
         let refolded = match outcome {
             Ok(refolded) => refolded,
@@ -94,20 +92,21 @@ impl Task {
         if self.void {
             return;
         }
-        let key = self.writer.refolds().find(|row| row.names.root == refolded.names.root);
-        let state = key.and_then(|row| self.board.find(&row.key));
-        let Some((_, state)) = state else { return };
-        match self.writer.write_refolded(&refolded, &state) {
-            Ok(None | Some(None)) => self.judge(Ok(())),
-            Ok(Some(Some(state))) => {
-                self.board.publish([state], None, self.size);
-                self.judge(Ok(()));
+        self.refolding.last = refolded.last().map_or(0, |step| step.names.root);
+        let board = &self.board;
+        let state = |row: &Refold| board.find(&row.key).map(|(_, state)| state);
+        let done = self.writer.write_refolded(&refolded, state);
+        self.refolding.failed = done.is_err();
+        let states = done.map(|states| {
+            if !states.is_empty() {
+                self.board.publish(states, None, self.size);
             }
-            Err(error) => self.judge(Err(error)),
-        }
+        });
+        self.judge(states);
     }
 
     /// What becomes of a step that was not written: another process writes just now, or the database fails.
+    /// Memory is as it was before, and it is tried again after the next look around.
     fn judge(&mut self, done: Result<(), CommitError>) {
         match done {
             Ok(()) => {
@@ -115,11 +114,14 @@ impl Task {
                 self.failing = false;
             }
             Err(CommitError::NotStored(error)) if error.is_busy() => self.lag.overdue = 0,
-            Err(CommitError::Moved) => self.void = true,
-            Err(CommitError::NotStored(error) | CommitError::Unknown(error)) => {
+            Err(CommitError::Moved) => self.lag.overdue = 0,
+            Err(CommitError::NotStored(error)) => {
                 tracing::error!(%error, "what was recorded last could not be projected");
                 self.distrust(&error);
-                (self.void, self.failing) = (true, true);
+                self.lag.overdue = 0;
+            }
+            Err(CommitError::Unknown(error)) => {
+                self.note(&error, RecordError::Unknown);
             }
         }
     }

@@ -26,8 +26,8 @@ pub(super) struct Refolding {
     pub failed: bool,
     /// The host whose turn it was last.
     pub last: i64,
-    begin: mpsc::Sender<Refold>,
-    ended: mpsc::Receiver<Result<Refolded, Trouble>>,
+    begin: mpsc::Sender<Vec<Refold>>,
+    ended: mpsc::Receiver<Result<Vec<Refolded>, Trouble>>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -35,11 +35,11 @@ impl Refolding {
     /// Starts the thread, which waits.
     pub fn start(location: &Location, dictionary: Arc<Dictionary>) -> Self {
         let mut refolder = Refolder::new(location, dictionary);
-        let (begin, mut wanted) = mpsc::channel::<Refold>(1);
+        let (begin, mut wanted) = mpsc::channel::<Vec<Refold>>(1);
         let (tell, ended) = mpsc::channel(1);
         let work = async move {
-            while let Some(refold) = wanted.recv().await {
-                if tell.send(refolder.prepare(refold).await).await.is_err() {
+            while let Some(refolds) = wanted.recv().await {
+                if tell.send(refolder.prepare(refolds).await).await.is_err() {
                     break;
                 }
             }
@@ -54,13 +54,13 @@ impl Refolding {
         Self { busy: false, failed: false, last: 0, begin, ended, thread }
     }
 
-    /// Has a step prepared; `false` if one is already.
-    pub fn begin(&mut self, refold: Refold) -> bool {
-        self.begin.try_send(refold).is_ok()
+    /// Has steps of some hosts prepared; `false` if that is going on already.
+    pub fn begin(&mut self, refolds: Vec<Refold>) -> bool {
+        self.begin.try_send(refolds).is_ok()
     }
 
-    /// Waits for a step.
-    pub async fn ended(&mut self) -> Result<Refolded, Trouble> {
+    /// Waits for steps.
+    pub async fn ended(&mut self) -> Result<Vec<Refolded>, Trouble> {
         match self.ended.recv().await {
             Some(outcome) => outcome,
             None => std::future::pending().await,

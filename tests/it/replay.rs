@@ -19,7 +19,10 @@ use std::sync::Arc;
 /// several names came out of order was judged under one of them.
 const PROJECTED: [(&str, &str); 9] = [
     ("host_entry", "SELECT json_array(host_id, time, seq) FROM host_entry ORDER BY 1"),
-    ("host_confirmation", "SELECT json_array(host_id, time, seq) FROM host_confirmation ORDER BY 1"),
+    (
+        "host_confirmation",
+        "SELECT json_array(host_id, time, seq) FROM host_confirmation ORDER BY 1",
+    ),
     ("current_state", "SELECT json_array(host_id, state) FROM current_state ORDER BY host_id"),
     (
         "segment",
@@ -81,7 +84,9 @@ fn check(arrivals: &[Arrival]) -> Result<(), TestCaseError> {
         server.clock.advance(if at % 3 == 0 { 3600 * 5 } else { 1 });
         let answer = match arrival {
             Arrival::Reports(reports) => server.post("/status/cron?create=true", &json!(reports)),
-            Arrival::Push(body) => server.send("POST", "/metrics/job/g", &[], Some(body.as_bytes())),
+            Arrival::Push(body) => {
+                server.send("POST", "/metrics/job/g", &[], Some(body.as_bytes()))
+            }
             Arrival::Act(path, body) => server.post(path, body),
         };
         prop_assert!(answer.status < 500, "{}", answer.text());
