@@ -6,6 +6,8 @@ use super::task::Task;
 use crate::files::Trouble;
 use crate::ledger::CommitError;
 use crate::projection::{Pace, Refold, Refolded};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// Commits a second from which on hosts are projected along with them; with fewer, in between.
 const BUSY: usize = 100;
@@ -14,8 +16,8 @@ const REFOLDED_AT_ONCE: usize = 64;
 /// Hosts projected at once in between: a report that comes meanwhile waits for them.
 const AT_ONCE: usize = 8;
 
-/// Steps of folding anew that an end waits for.
-const STEPS_AT_THE_END: usize = 64;
+/// How long an end goes on with folding hosts anew: a part of what the whole of it may take.
+const AT_THE_END: Duration = Duration::from_secs(2);
 
 impl Task {
     /// What is there by now is overdue: it is projected within the next second, evenly, along with the
@@ -54,12 +56,13 @@ impl Task {
 
     /// Folds on what is being folded anew, at the end: not for long, the next start goes on with it.
     pub(super) async fn refold_rest(&mut self) {
-        for _ in 0..STEPS_AT_THE_END {
+        let until = Instant::now() + AT_THE_END;
+        while !self.disk.lost {
             self.refold_some();
-            if !self.refolding.busy || self.disk.lost {
+            if !self.refolding.busy {
                 return;
             }
-            let step = self.refolding.ended().await;
+            let Ok(step) = timeout_at(until, self.refolding.ended()).await else { return };
             self.refolded(step);
         }
     }
