@@ -9,8 +9,11 @@ use gitops_status_server::domain::line::hex;
 use gitops_status_server::domain::time::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// Hosts whose history is asked for by host.
+const HOSTS_ASKED: usize = 16;
 
 /// What an audit found.
 #[derive(Debug, Clone, Copy)]
@@ -112,13 +115,34 @@ fn check_report(
     }
 }
 
+/// What is asked by host says the same as the history by id, also of what is not projected yet. Afterwards
+/// there may be more of it.
+fn check_hosts(server: &Server, lines: &[String]) -> Result<(), Failure> {
+    let mut hosts = BTreeMap::<String, BTreeSet<&str>>::new();
+    for line in lines {
+        let host = serde_json::from_str::<Value>(line)?["host"].as_str().map(str::to_owned);
+        hosts.entry(host.unwrap_or_default()).or_default().insert(line);
+    }
+    for (host, expected) in hosts.iter().take(HOSTS_ASKED) {
+        let answer = server.get(&format!("/history?format=ndjson&host={host}"))?;
+        ensure!(answer.status == 200, "/history?host={host}: {}", answer.text());
+        let text = answer.text();
+        let there: BTreeSet<&str> = text.lines().collect();
+        let (found, all) = (expected.intersection(&there).count(), expected.len());
+        ensure!(found == all, "by host there are {found} of the {all} reports on {host}");
+    }
+    Ok(())
+}
+
 /// The lines of a running server, and its board: both must be the same history.
 pub fn check_server(
     server: &Server,
     ledger: &Ledger,
     acknowledged: &BTreeMap<u64, String>,
 ) -> Result<Kept, Failure> {
-    let kept = check_lines(&lines(server)?, ledger, acknowledged)?;
+    let lines = lines(server)?;
+    let kept = check_lines(&lines, ledger, acknowledged)?;
+    check_hosts(server, &lines)?;
     let rows = server.get("/status")?.json();
     let rows = rows.as_array().ok_or("/status is no array")?;
     let reports: u64 = rows.iter().filter_map(|row| row["reports"].as_u64()).sum();
@@ -141,7 +165,8 @@ pub fn after_fault(run: &Run, folder: &Path, ledger: &Ledger) -> Result<Kept, Fa
     settle(&server, ledger)?;
     let kept = check_server(&server, ledger, &ledger.acknowledged())?;
     server.stop()?;
-    ensure!(!wal(folder).exists(), "the log was not folded back at the end");
+    let words = server.last_words();
+    ensure!(!wal(folder).exists(), "the log was not folded back at the end: {words}");
     verify(run, folder)?;
     Ok(kept)
 }

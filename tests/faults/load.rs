@@ -17,6 +17,12 @@ const HOSTS: usize = 7;
 const PAUSE: Duration = Duration::from_millis(20);
 /// 2026-01-01, in seconds since 1970: before any report comes.
 const TIMES_BEGIN: i64 = 1_767_225_600;
+/// In seconds.
+const MINUTE: i64 = 60;
+/// What is said of hosts.
+pub const STATUSES: &[&str] = &["synced", "out_of_sync", "out_of_sync", "failed", "unknown"];
+/// The same of a host that never comes out of its drift.
+pub const DRIFTING: &[&str] = &["out_of_sync", "out_of_sync", "failed", "unknown"];
 
 /// Lets clients report while something happens; answers what that says.
 pub fn during<T>(
@@ -103,6 +109,62 @@ pub fn bulky(ledger: &Ledger, reports: u64, bytes: usize) -> Arc<Request> {
     })
 }
 
+/// A history of a host, in the order of time, as one array; each element a minute behind the one before.
+pub fn history(
+    ledger: &Ledger,
+    host: &str,
+    reports: u64,
+    statuses: &[&'static str],
+    chance: &mut Chance,
+) -> Arc<Request> {
+    ledger.enter("/status/pipeline", false, |first| {
+        let at = |number: u64| TIMES_BEGIN + MINUTE * number as i64;
+        (first..first + reports)
+            .map(|n| report_at(n, host, at(n), state(statuses, chance)))
+            .collect()
+    })
+}
+
+/// A drift before every history.
+pub fn earliest(ledger: &Ledger, host: &str) -> Arc<Request> {
+    ledger.enter("/status/pipeline", false, |number| {
+        vec![report_at(number, host, TIMES_BEGIN - MINUTE, ("out_of_sync", json!({})))]
+    })
+}
+
+/// Reports on hosts with a history, each somewhere in it, until told to stop or until the server is gone.
+pub fn late_reports(
+    address: SocketAddr,
+    ledger: &Ledger,
+    hosts: &[String],
+    chance: &mut Chance,
+    stop: &AtomicBool,
+) {
+    let mut connection = Connection::new(address);
+    while !stop.load(Ordering::Relaxed) {
+        let host = &hosts[chance.below(hosts.len())];
+        let request = ledger.enter("/status/pipeline", false, |number| {
+            let time = TIMES_BEGIN + chance.below(MINUTE as usize * number as usize) as i64;
+            vec![report_at(number, host, time, state(STATUSES, chance))]
+        });
+        match send(&mut connection, ledger, &request) {
+            Next::GoOn => std::thread::sleep(PAUSE),
+            Next::Pause => {}
+            Next::End => return,
+        }
+    }
+}
+
+fn report_at(
+    number: u64,
+    host: &str,
+    seconds: i64,
+    (status, mut more): (&'static str, Value),
+) -> Report {
+    more["last_pipeline_run"] = json!(time(seconds));
+    Report { number, host: host.to_owned(), status, more }
+}
+
 /// A check that says the same as ever, in time order for each client: what most reports are, and what the
 /// server writes in the shortest way. Its number travels as its time.
 fn beat(ledger: &Ledger, client: usize) -> Arc<Request> {
@@ -144,11 +206,7 @@ fn request(ledger: &Ledger, chance: &mut Chance) -> Arc<Request> {
 /// Hosts with an even number are reported as of now, the others as of a time, now and then an old one.
 fn report(number: u64, chance: &mut Chance) -> Report {
     let host = chance.below(HOSTS);
-    let status = ["synced", "out_of_sync", "out_of_sync", "failed", "unknown"][chance.below(5)];
-    let mut more = json!({});
-    if status == "out_of_sync" {
-        more["changed_files"] = json!([format!("file-{}", chance.below(4))]);
-    }
+    let (status, mut more) = state(STATUSES, chance);
     if host % 2 == 1 {
         let late = if chance.once_in(4) { chance.below(3600) as i64 } else { 0 };
         let time = time(TIMES_BEGIN + number as i64 - late);
@@ -156,6 +214,16 @@ fn report(number: u64, chance: &mut Chance) -> Report {
         more["last_cron_check"] = json!(time);
     }
     Report { number, host: format!("host-{host}"), status, more }
+}
+
+/// A status by chance, and the fields that belong to it.
+fn state(statuses: &[&'static str], chance: &mut Chance) -> (&'static str, Value) {
+    let status = statuses[chance.below(statuses.len())];
+    let mut more = json!({});
+    if status == "out_of_sync" {
+        more["changed_files"] = json!([format!("file-{}", chance.below(4))]);
+    }
+    (status, more)
 }
 
 fn time(seconds: i64) -> String {

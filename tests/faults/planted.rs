@@ -34,7 +34,7 @@ pub const PLANTED: &[Planted] = &[
         found_by: "power-cut",
         because: LOST,
         edits: &[(
-            "src/store/connect.rs",
+            "src/files/connect.rs",
             "\"synchronous\", \"FULL\"",
             "\"synchronous\", \"NORMAL\"",
         )],
@@ -46,26 +46,25 @@ pub const PLANTED: &[Planted] = &[
         because: LOST,
         edits: &[(
             "src/recorder.rs",
-            "            match self.commit(batch).await {",
+            "            match self.commit(batch) {",
             "            for (answer, result) in incoming.answers.drain(..).zip(&results) {
                 let _ = answer.send(result.clone());
             }
-            match self.commit(batch).await {",
+            match self.commit(batch) {",
         )],
     },
     Planted {
-        name: "projection-aside",
-        says: "the tree is written in a transaction of its own, behind that of the entries",
+        name: "head-aside",
+        says: "how far the history goes is written in a transaction of its own, behind that of the entries",
         found_by: "power-cut",
         because: &["does not cover the history", "its head says"],
         edits: &[(
-            "src/store/writer/direct.rs",
+            "src/ledger/direct.rs",
             "for Step { text, values } in steps {",
             "for Step { text, values } in steps {
-            if text.starts_with(\"UPDATE head SET tree_size\") {
-                self.run(COMMIT, &[]).map_err(commit_failed)?;
-                self.run(BEGIN, &[]).map_err(not_stored)?;
-            }",
+        if text.starts_with(\"UPDATE head SET tree_size\") {
+            connection.execute_batch(\"COMMIT; BEGIN IMMEDIATE\")?;
+        }",
         )],
     },
     Planted {
@@ -82,16 +81,49 @@ pub const PLANTED: &[Planted] = &[
         )],
     },
     Planted {
-        name: "settled-too-early",
-        says: "what is settled is said to reach as far as the history, whatever is still unsettled",
+        name: "watermark-too-early",
+        says: "the watermark moves past entries that no step has taken",
         found_by: "kill",
         because: ANYTHING,
         edits: &[(
-            "src/store/writer/settle.rs",
-            "let first = first.into_iter().chain(first_new).min();
-        first.map_or(size, |first| first - 1)",
-            "let first = first.into_iter().chain(first_new).min();
-        first.map_or(size, |_| size)",
+            "src/projection/plan.rs",
+            "let watermark = first.map_or(self.appender.size, |first| first - 1);
+        let (size",
+            "let watermark = first.map_or(self.appender.size, |_| self.appender.size);
+        let (size",
+        )],
+    },
+    Planted {
+        name: "tail-forgotten",
+        says: "who reads by host does not look behind the watermark",
+        found_by: "kill",
+        because: &["by host there are"],
+        edits: &[(
+            "src/projection/index.rs",
+            "if !head.map_or(Ok(false), |row| row.try_get(0))? {",
+            "if head.is_none_or(|row| row.try_get::<bool, _>(0).is_ok()) {",
+        )],
+    },
+    Planted {
+        name: "refold-not-listed",
+        says: "the watermark passes a late entry whose host is not listed to be folded anew",
+        found_by: "late",
+        because: &["projections are not what the history says"],
+        edits: &[(
+            "src/projection/plan.rs",
+            "if let Some(listing) = share.listing() {",
+            "if let Some(listing) = share.listing().filter(|_| size == 0) {",
+        )],
+    },
+    Planted {
+        name: "refold-without-generation",
+        says: "a step of folding a host anew is written although something came late meanwhile",
+        found_by: "late",
+        because: &["projections are not what the history says"],
+        edits: &[(
+            "src/projection/refolds.rs",
+            "row.filter(|row| row.generation == done.generation)",
+            "row.filter(|row| row.generation >= done.generation)",
         )],
     },
     Planted {
@@ -100,41 +132,10 @@ pub const PLANTED: &[Planted] = &[
         found_by: "kill",
         because: &["the index time_entry does not say what its table says"],
         edits: &[(
-            "src/store/writer/steps.rs",
+            "src/ledger/steps.rs",
             "FROM drift_history WHERE seq > ? AND seq <= ?",
             "FROM drift_history WHERE seq > ? AND seq < ?",
         )],
-    },
-    Planted {
-        name: "connection-kept",
-        says: "a transaction of sqlx's, whose connection is kept after a full disk",
-        found_by: "disk-full",
-        because: &["takes no report"],
-        edits: &[
-            ("src/store/writer/commit.rs", "settling.is_plain() && !self.locked", "false"),
-            (
-                "src/store/writer/commit.rs",
-                "if !locked {
-            sqlx::query(BEGIN).execute(&mut *connection).await.map_err(not_stored)?;
-        }",
-                "let begun = sqlx::Connection::begin_with(connection, BEGIN).await;
-        let mut transaction = begun.map_err(not_stored)?;
-        let connection = &mut *transaction;",
-            ),
-            (
-                "src/store/writer/commit.rs",
-                "commit(connection).await?;
-        Ok(refolded)",
-                "transaction.commit().await.map_err(not_stored)?;
-        Ok(refolded)",
-            ),
-            (
-                "src/store/writer/commit.rs",
-                "see the head of `writer`.
-        self.let_go();",
-                "see the head of `writer`.",
-            ),
-        ],
     },
     Planted {
         name: "memory-kept",
@@ -149,15 +150,30 @@ pub const PLANTED: &[Planted] = &[
         )],
     },
     Planted {
-        name: "uncommitted-remembered",
-        says: "what a transaction has read of its own rows is remembered although it fails",
+        name: "numbers-kept",
+        says: "numbers given in a transaction that failed stay known",
         found_by: "disk-full",
         because: ANYTHING,
-        edits: &[(
-            "src/store/dictionary.rs",
-            "Self { remembers: false, ..",
-            "Self { remembers: true, ..",
-        )],
+        edits: &[
+            (
+                "src/ledger/append.rs",
+                "    /// Notes that a batch is committed.",
+                "    /// Goes on behind so many entries.
+    pub fn go_on(&mut self, size: u64, timed: u64) {
+        (self.size, self.timed) = (size, timed);
+    }
+
+    /// Notes that a batch is committed.",
+            ),
+            (
+                "src/projection/load.rs",
+                "self.appender = Appender::behind(",
+                "if self.appender.size > 0 {
+            return self.appender.go_on(head.size, head.timed);
+        }
+        self.appender = Appender::behind(",
+            ),
+        ],
     },
     Planted {
         name: "no-room-kept",
@@ -165,7 +181,7 @@ pub const PLANTED: &[Planted] = &[
         found_by: "disk-full",
         because: &["that were to stay free", "does not get full", "/ready is not 503"],
         edits: &[(
-            "src/store/space.rs",
+            "src/files/space.rs",
             "self.min_free > 0 && self",
             "self.min_free > u64::MAX - 1 && self",
         )],
@@ -183,7 +199,7 @@ pub const PLANTED: &[Planted] = &[
         found_by: "second-server",
         because: &["a second server serves"],
         edits: &[(
-            "src/store/lock.rs",
+            "src/files/lock.rs",
             "Err(TryLockError::WouldBlock) => {}",
             "Err(TryLockError::WouldBlock) => break,",
         )],
@@ -194,9 +210,9 @@ pub const PLANTED: &[Planted] = &[
         found_by: "io-error",
         because: &["was refused and is there"],
         edits: &[(
-            "src/store/writer/direct.rs",
-            "self.run(COMMIT, &[]).map_err(commit_failed)",
-            "self.run(COMMIT, &[]).map_err(not_stored)",
+            "src/ledger/direct.rs",
+            "CommitError::Unknown(cause)",
+            "CommitError::NotStored(cause)",
         )],
     },
     Planted {
@@ -205,22 +221,32 @@ pub const PLANTED: &[Planted] = &[
         found_by: "locked",
         because: &["a short lock is not waited for"],
         edits: &[(
-            "src/store/writer/direct.rs",
-            "self.run(BEGIN, &[]).map_err(not_stored)?;",
-            "self.run(\"BEGIN\", &[]).map_err(not_stored)?;
-        let read = self.0.query_row(\"SELECT size FROM head\", [], |_| Ok(()));
-        read.map_err(|error| not_stored(in_form(error)))?;",
+            "src/ledger/direct.rs",
+            "run(connection, &[Step { text: BEGIN, values: Vec::new() }])",
+            "run(connection, &[Step { text: &BEGIN[..5], values: Vec::new() }])?;
+    Ok(connection.query_row(\"SELECT size FROM head\", [], |_| Ok(()))?)",
         )],
     },
     Planted {
-        name: "settling-waits",
-        says: "settling in between waits for another's write lock, and reports wait for it",
+        name: "projecting-waits",
+        says: "projecting in between waits for another's write lock, and reports wait for it",
         found_by: "locked",
         because: &["does not lead to a 503"],
         edits: &[(
-            "src/recorder/settler.rs",
-            "self.writer.settle(&hosts, Patience::None)",
-            "self.writer.settle(&hosts, Patience::Usual)",
+            "src/projection/plan.rs",
+            "self.without_waiting(|writer| writer.transact(&[&steps]))",
+            "self.transact(&[&steps])",
+        )],
+    },
+    Planted {
+        name: "refolding-waits",
+        says: "a step of folding a host anew waits for another's write lock, and reports wait for it",
+        found_by: "locked",
+        because: &["does not lead to a 503"],
+        edits: &[(
+            "src/projection/refolds.rs",
+            "self.without_waiting(|writer| writer.transact(&[&steps]))",
+            "self.transact(&[&steps])",
         )],
     },
     Planted {
@@ -229,14 +255,9 @@ pub const PLANTED: &[Planted] = &[
         found_by: "import-beside",
         because: ANYTHING,
         edits: &[
+            ("src/ledger/steps.rs", "THEN ?2 END\"", "THEN ?2 ELSE ?2 END\""),
             (
-                "migrations/V7__marks.sql",
-                "WHEN NEW.seq IS NOT coalesce((SELECT max(seq) FROM drift_history), 0) + 1 BEGIN",
-                "WHEN FALSE BEGIN",
-            ),
-            ("src/store/writer/steps.rs", "THEN ?2 END\"", "THEN ?2 ELSE ?2 END\""),
-            (
-                "src/store/writer/steps.rs",
+                "src/ledger/steps.rs",
                 "[self.insert, &list(rows, COLUMNS)].concat()",
                 "[self.insert, &list(rows, COLUMNS).replace(\"(?,?,?,?,?,?,?,?,?,?)\", \"(NULL AND ?,?,?,?,?,?,?,?,?,?)\")].concat()",
             ),
@@ -332,7 +353,7 @@ pub const PLANTED: &[Planted] = &[
         because: &["the log grew"],
         edits: &[
             (
-                "src/store/readers.rs",
+                "src/views/readers.rs",
                 "    /// A connection whose queries end at the deadline counted from now.",
                 "    /// A snapshot, for as long as it is kept.
     pub async fn hold(&self) -> Result<Box<dyn std::any::Any + Send>, sqlx::Error> {
@@ -364,13 +385,11 @@ pub const PLANTED: &[Planted] = &[
             ),
             (
                 "src/http/history/walk.rs",
-                "        if self.done {
-            return Ok(None);",
-                "        if self.held.is_none() {
+                "    pub async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, ReadError> {",
+                "    pub async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
+        if self.held.is_none() {
             self.held = Some(self.readers.hold().await?);
-        }
-        if self.done {
-            return Ok(None);",
+        }",
             ),
         ],
     },

@@ -5,6 +5,7 @@ mod clock;
 mod disk_full;
 mod io_error;
 mod kill;
+mod late;
 mod neighbours;
 mod power_cut;
 mod queue_full;
@@ -28,6 +29,12 @@ pub struct Fault {
 /// Every fault.
 pub const FAULTS: &[Fault] = &[
     Fault { name: "kill", says: "kill -9 under load", short: true, run: kill::run },
+    Fault {
+        name: "late",
+        says: "kill -9 while hosts are folded anew, since late reports come all the time",
+        short: true,
+        run: late::run,
+    },
     Fault {
         name: "power-cut",
         says: "the recorded writes are replayed up to random moments; with synchronous=NORMAL that must lose reports",

@@ -2,12 +2,10 @@
 
 use crate::audit::{after_fault, check_server};
 use crate::ledger::Ledger;
-use crate::load::{during, plain, send};
-use crate::run::{Failure, Outcome, Run, ensure, wait_until};
+use crate::load::{DRIFTING, during, earliest, history, plain, send};
+use crate::run::{Chance, Failure, Outcome, PATIENCE, Run, ensure, wait_until};
 use crate::server::{Launch, Server, command, database};
 use serde_json::{Map, json};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,8 +17,11 @@ const IMPORTED: usize = 20;
 /// Held for less than SQLite's busy timeout of 5 s, and for more.
 const SHORT: Duration = Duration::from_millis(1500);
 const LONG: Duration = Duration::from_secs(8);
-/// By when the server has tried to settle what came last.
-const SETTLED: Duration = Duration::from_millis(1400);
+/// By when the server has tried to project what came last.
+const PROJECTED: Duration = Duration::from_millis(1400);
+/// A history that takes a while to be folded anew: so many arrays of so many.
+const ARRAYS: usize = 10;
+const ARRAY: u64 = 1000;
 
 /// It ends at once and says who is there; the first is not disturbed.
 pub fn second_server(run: &Run) -> Outcome {
@@ -76,46 +77,73 @@ pub fn import_beside(run: &Run) -> Outcome {
 
 /// Holds the write lock for a time.
 fn hold(path: &Path, time: Duration) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(async {
-        let options = SqliteConnectOptions::new().filename(path);
-        let mut connection: SqliteConnection = options.connect().await?;
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await?;
-        std::thread::sleep(time);
-        sqlx::raw_sql("ROLLBACK").execute(&mut connection).await?;
-        connection.close().await?;
-        Ok(())
-    })
+    let connection = rusqlite::Connection::open(path)?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    std::thread::sleep(time);
+    Ok(connection.execute_batch("ROLLBACK")?)
 }
 
 /// A short lock is waited for; a long one is answered 503, and nothing of it is stored. What is left to
-/// be settled meets the lock first, and must not add its waiting to that of the report.
+/// be projected or folded anew meets the lock first, and must not add its waiting to that of the report.
 pub fn locked(run: &Run) -> Outcome {
     let (folder, ledger) = (run.folder(), Ledger::default());
     let mut server = Server::start(run, &folder)?;
-    let path = database(&folder);
-    let mut waited = Vec::new();
-    for time in [SHORT, LONG] {
-        let before = ledger.unavailable();
-        // So that something is left to be settled.
-        send(&mut server.connection(), &ledger, &plain(&ledger, "h", true));
-        let held = std::thread::scope(|scope| {
-            let holder = scope.spawn(|| hold(&path, time));
-            std::thread::sleep(if time == LONG { SETTLED } else { SHORT / 5 });
-            let begun = Instant::now();
-            send(&mut server.connection(), &ledger, &plain(&ledger, "h", true));
-            waited.push(begun.elapsed());
-            holder.join().map_err(|_| "the lock could not be held")?
-        });
-        held?;
-        let refused = ledger.unavailable() - before;
-        ensure!(time == LONG || refused == 0, "a short lock is not waited for: {:?}", waited[0]);
-        ensure!(time == SHORT || refused == 1, "a lock of {LONG:?} does not lead to a 503");
-    }
-    ensure!(waited[0] > SHORT / 2, "the lock was not felt: {:?}", waited[0]);
+    let short = beside_lock(&server, &ledger, &folder, SHORT)?;
+    let long = beside_lock(&server, &ledger, &folder, LONG)?;
+    fold_anew(&server, &ledger, &folder, &mut run.chance())?;
+    let amid = beside_lock(&server, &ledger, &folder, LONG)?;
     send(&mut server.connection(), &ledger, &plain(&ledger, "h", true));
-    ensure!(ledger.stored() == 4, "no report is taken after the lock");
+    let stored = ARRAYS * ARRAY as usize + 6;
+    ensure!(ledger.stored() == stored, "no report is taken after the lock");
     server.stop()?;
     after_fault(run, &folder, &ledger)?;
-    Ok(format!("waited {:.1?}, refused after {:.1?}", waited[0], waited[1]))
+    Ok(format!("waited {short:.1?}, refused after {long:.1?}, amid folding after {amid:.1?}"))
+}
+
+/// How long a report takes while somebody holds the lock for a time.
+fn beside_lock(
+    server: &Server,
+    ledger: &Ledger,
+    folder: &Path,
+    time: Duration,
+) -> Result<Duration, Failure> {
+    let (before, path) = (ledger.unavailable(), database(folder));
+    // So that something is left to be projected.
+    send(&mut server.connection(), ledger, &plain(ledger, "h", true));
+    let waited = std::thread::scope(|scope| {
+        let holder = scope.spawn(|| hold(&path, time));
+        std::thread::sleep(if time == LONG { PROJECTED } else { SHORT / 5 });
+        let begun = Instant::now();
+        send(&mut server.connection(), ledger, &plain(ledger, "h", true));
+        let waited = begun.elapsed();
+        holder.join().map_err(|_| "the lock could not be held")??;
+        Ok::<_, Failure>(waited)
+    })?;
+    let refused = ledger.unavailable() - before;
+    ensure!(time == LONG || refused == 0, "a short lock is not waited for: {waited:?}");
+    ensure!(time == LONG || waited > SHORT / 2, "the lock was not felt: {waited:?}");
+    ensure!(time == SHORT || refused == 1, "a lock of {LONG:?} does not lead to a 503");
+    Ok(waited)
+}
+
+/// Lets the server fold a host with a long history anew: it is amid that.
+fn fold_anew(
+    server: &Server,
+    ledger: &Ledger,
+    folder: &Path,
+    chance: &mut Chance,
+) -> Result<(), Failure> {
+    let mut connection = server.connection();
+    for _ in 0..ARRAYS {
+        send(&mut connection, ledger, &history(ledger, "long", ARRAY, DRIFTING, chance));
+    }
+    send(&mut connection, ledger, &earliest(ledger, "long"));
+    let connection = rusqlite::Connection::open_with_flags(
+        database(folder),
+        rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )?;
+    let listed = "SELECT EXISTS (SELECT 1 FROM refold)";
+    let is_listed = || connection.query_row(listed, [], |row| row.get(0)).unwrap_or(false);
+    ensure!(wait_until(PATIENCE, is_listed), "a late report does not lead to folding anew");
+    Ok(())
 }
