@@ -111,7 +111,10 @@ impl Board {
         for report in reports {
             let known = inner.hosts.get(&report.key).and_then(|state| state.same_content(report));
             if let Some(known) = known.cloned() {
-                report.content = known;
+                if Arc::ptr_eq(&report.content, &report.kept) {
+                    report.content = known.clone();
+                }
+                report.kept = known;
             }
         }
     }
@@ -206,6 +209,7 @@ mod tests {
             source: Source::Pipeline,
             reported_at: None,
             digest: content.digest(),
+            kept: Arc::new(content.clone()),
             content: Arc::new(content),
             run: None,
         };

@@ -1,12 +1,14 @@
 //! What a report says, apart from who, when and in which run: the part that repeats, and is
 //! therefore stored once and found again by its digest.
 
-use super::files::ChangedFile;
+pub use super::files::ContentDigest;
+use super::files::{FileSet, Files};
 use super::time::Timestamp;
 use super::words::{Source, Status, ValidationStatus};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// Labels by name, ordered as canonical JSON orders keys (by UTF-16 code units).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,11 +39,11 @@ impl Serialize for Labels {
 }
 
 /// What was said. A missing field is `None` and stays `None`: inheritance happens in the fold only.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 #[expect(missing_docs, reason = "the fields carry the contract's names and meanings, section 6")]
 pub struct Content {
     pub status: Option<Status>,
-    pub changed_files: Option<Vec<ChangedFile>>,
+    pub changed_files: Option<Files>,
     pub declared_count: Option<u32>,
     /// Seconds this word is good for; `None` only for acts of people (and before stamping).
     pub max_age: Option<u32>,
@@ -64,13 +66,13 @@ pub struct Content {
     pub detail: Option<String>,
 }
 
-/// First half of the SHA-256 of a content: its key in the dictionary.
-pub type ContentDigest = [u8; 16];
-
 impl Content {
     /// The digest under which this content is stored. Its form is internal: a change of it costs
     /// some repeated rows, nothing else.
     pub fn digest(&self) -> ContentDigest {
+        if let Some(digest) = self.changed_files.as_ref().and_then(Files::stored) {
+            return digest;
+        }
         let mut bytes = Vec::with_capacity(1024);
         serde_json::to_writer(&mut bytes, self).expect("a content has only string keys");
         let full = Sha256::digest(&bytes);
@@ -98,9 +100,32 @@ impl Content {
         *self == other
     }
 
-    /// The files in force after this content, if it speaks of files.
-    pub fn files(&self) -> &[ChangedFile] {
-        self.changed_files.as_deref().unwrap_or_default()
+    /// What is remembered of it once it is in the database: all of it, but for a long list of files.
+    /// `digest`: its own.
+    pub fn kept(self: &Arc<Self>, digest: ContentDigest) -> Arc<Self> {
+        let Some(files) = self.changed_files.as_ref().and_then(|files| files.kept(digest)) else {
+            return self.clone();
+        };
+        // Everything but the list, which is not cloned either: it is shared.
+        Arc::new(Self { changed_files: Some(files), ..(**self).clone() })
+    }
+
+    /// How many files are in force after this content, if it speaks of files.
+    pub fn files_count(&self) -> usize {
+        self.changed_files.as_ref().map_or(0, Files::len)
+    }
+
+    /// The set of files in force after this content, if it speaks of files.
+    pub fn file_set(&self) -> FileSet {
+        self.changed_files.as_ref().map_or(FileSet::NONE, FileSet::of)
+    }
+
+    /// Whether that is this set.
+    pub fn has_set(&self, set: &FileSet) -> bool {
+        match &self.changed_files {
+            Some(files) => set.is_of(files),
+            None => *set == FileSet::NONE,
+        }
     }
 
     /// Whether a report of this source with this content speaks of files: it names them, or it is
@@ -113,26 +138,16 @@ impl Content {
 
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
-        let files: usize = self.files().iter().map(|file| file.path.len() + 80).sum();
+        let files = self.changed_files.as_ref().map_or(0, Files::weight);
         600 + files + self.validation_message.as_ref().map_or(0, String::len)
-    }
-
-    /// The files' paths joined by `, `; empty for none.
-    pub fn files_text(&self) -> String {
-        let paths: Vec<&str> = self.files().iter().map(|file| file.path.as_str()).collect();
-        paths.join(", ")
     }
 
     /// Whether two contents put the same set of files in force (sorted distinct paths).
     pub fn same_files(&self, other: &Self) -> bool {
-        let (a, b) = (self.files(), other.files());
-        if a.iter().map(|f| &f.path).eq(b.iter().map(|f| &f.path)) {
-            return true;
+        match (&self.changed_files, &other.changed_files) {
+            (Some(a), Some(b)) => a.same_set(b),
+            (a, b) => [a, b].into_iter().flatten().all(Files::is_empty),
         }
-        let set = |files: &[ChangedFile]| -> std::collections::BTreeSet<String> {
-            files.iter().map(|file| file.path.clone()).collect()
-        };
-        set(a) == set(b)
     }
 }
 

@@ -100,6 +100,17 @@ pub enum Change {
     Closed(OpenEpisode, Closing),
 }
 
+impl Change {
+    /// The files it speaks of.
+    pub fn files_mut(&mut self) -> Option<&mut FileSet> {
+        match self {
+            Self::Segment(segment) => Some(&mut segment.files),
+            Self::Seen { files, .. } => Some(files),
+            Self::Opened(_) | Self::Closed(..) => None,
+        }
+    }
+}
+
 /// How far a host's course has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Course {
@@ -203,8 +214,8 @@ impl Course {
             self.status = status;
         }
         let speaks = step.source.is_some_and(|source| step.content.speaks_of_files(source));
-        if speaks && !self.files.is_of(step.content.files()) {
-            self.files = FileSet::of(step.content.files());
+        if speaks && !step.content.has_set(&self.files) {
+            self.files = step.content.file_set();
         }
         if step.source.is_some_and(Source::is_deployment) {
             self.deployment = Some(step.digest);

@@ -18,7 +18,7 @@ pub struct Event<'a> {
     pub source: Option<Source>,
     /// The time the sender gave.
     pub reported_at: Option<Timestamp>,
-    /// What it says.
+    /// What it says, as far as it is remembered.
     pub content: &'a Arc<Content>,
     /// The content's digest; asked for of deployments only.
     pub digest: ContentDigest,
@@ -34,7 +34,7 @@ impl<'a> Event<'a> {
             kind: report.kind,
             source: Some(report.source),
             reported_at: report.reported_at,
-            content: &report.content,
+            content: &report.kept,
             digest: report.digest,
             run: report.run.as_ref(),
         }

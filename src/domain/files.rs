@@ -1,9 +1,18 @@
 //! The files that differ: each as it was sent, and their set as segments and episodes compare it
 //! (sorted distinct paths, whatever the order they were sent in and whatever else was said of them).
+//! A long list need not be in memory: of one that is in the database, number and digests are enough to
+//! fold, and where it is.
 
 use super::words::FileKind;
+use serde::de::{Deserialize, Error, IgnoredAny, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
 use std::sync::Arc;
+
+/// First half of the SHA-256 of a content: its key in the dictionary.
+pub type ContentDigest = [u8; 16];
 
 /// A file that differs: a bare path, or with what more the sender knew.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,60 +45,437 @@ impl serde::Serialize for ChangedFile {
     }
 }
 
+/// Bytes of memory up to which a list stays as it was taken apart. A longer one is kept as one text
+/// while it is on its way, and where it is only remembered as what is known of it.
+const SHORT_BYTES: usize = 16 << 10;
+/// What an element of a list takes in memory beside its path, about.
+const FILE_BYTES: usize = 80;
+
+/// The files that a report names, in the order they were sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Files {
+    /// At most [`SHORT_BYTES`].
+    Short(Vec<ChangedFile>),
+    /// More.
+    Long(Arc<LongList>),
+}
+
+/// A list of files that is long.
+#[derive(Debug)]
+pub struct LongList {
+    count: usize,
+    /// First half of the SHA-256 of the JSON.
+    digest: [u8; 16],
+    set: FileSetDigest,
+    text: Text,
+}
+
+/// Where a long list is.
+#[derive(Debug)]
+enum Text {
+    /// Here, as JSON.
+    Here(Box<str>),
+    /// In the database, in the content of this digest.
+    Stored(ContentDigest),
+}
+
+impl PartialEq for LongList {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for LongList {}
+
+impl Files {
+    /// Takes over a list.
+    pub fn new(list: Vec<ChangedFile>) -> Self {
+        if weight(list.iter().map(|file| &file.path)) <= SHORT_BYTES {
+            return Self::Short(list);
+        }
+        let json = to_json(&list);
+        let count = list.len();
+        let set = set_digest(&sorted(list.into_iter().map(|file| file.path).collect()));
+        let digest = half_of_sha256(json.as_bytes());
+        let text = Text::Here(json.into_boxed_str());
+        Self::Long(Arc::new(LongList { count, digest, set, text }))
+    }
+
+    /// How many are named.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Short(list) => list.len(),
+            Self::Long(long) => long.count,
+        }
+    }
+
+    /// Whether none is named.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The content of the database that has the list, if it is not here.
+    pub fn stored(&self) -> Option<ContentDigest> {
+        match self {
+            Self::Long(long) => match long.text {
+                Text::Stored(content) => Some(content),
+                Text::Here(_) => None,
+            },
+            Self::Short(_) => None,
+        }
+    }
+
+    /// What is remembered of a long list once the content of this digest is in the database; `None` for
+    /// a short one.
+    pub fn kept(&self, content: ContentDigest) -> Option<Self> {
+        let Self::Long(long) = self else { return None };
+        let LongList { count, digest, set, .. } = **long;
+        let text = Text::Stored(content);
+        Some(Self::Long(Arc::new(LongList { count, digest, set, text })))
+    }
+
+    /// The list as JSON.
+    pub fn json(&self) -> Cow<'_, str> {
+        match self {
+            Self::Short(list) => to_json(list).into(),
+            Self::Long(long) => long.here().into(),
+        }
+    }
+
+    /// The paths as sent.
+    pub fn paths(&self) -> Vec<Cow<'_, str>> {
+        match self {
+            Self::Short(list) => list.iter().map(|file| file.path.as_str().into()).collect(),
+            Self::Long(long) => {
+                let list: Vec<PathOnly<'_>> = serde_json::from_str(long.here()).unwrap_or_default();
+                list.into_iter().map(|path| path.0).collect()
+            }
+        }
+    }
+
+    /// The paths joined by `, `; empty for none.
+    pub fn text(&self) -> String {
+        self.paths().join(", ")
+    }
+
+    /// Bytes of its paths, about.
+    pub fn path_bytes(&self) -> usize {
+        match self {
+            Self::Short(list) => list.iter().map(|file| file.path.len()).sum(),
+            Self::Long(long) => match &long.text {
+                Text::Here(json) => json.len(),
+                Text::Stored(_) => 0,
+            },
+        }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Short(list) => weight(list.iter().map(|file| &file.path)),
+            Self::Long(_) => FILE_BYTES + self.path_bytes(),
+        }
+    }
+
+    /// Whether both name the same set of files.
+    pub fn same_set(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Short(a), Self::Short(b)) => {
+                a.iter().map(|f| &f.path).eq(b.iter().map(|f| &f.path))
+                    || FileSet::of(self) == FileSet::of(other)
+            }
+            (Self::Long(a), Self::Long(b)) => a.set == b.set,
+            (Self::Long(long), short) | (short, Self::Long(long)) => {
+                FileSet::of(short).digest() == Some(&long.set)
+            }
+        }
+    }
+}
+
+impl LongList {
+    /// The list. Nobody asks it of one that is elsewhere: it is looked up first.
+    fn here(&self) -> &str {
+        match &self.text {
+            Text::Here(json) => json,
+            Text::Stored(_) => {
+                debug_assert!(false, "the list is in the database");
+                "[]"
+            }
+        }
+    }
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self::Short(Vec::new())
+    }
+}
+
+impl FromIterator<ChangedFile> for Files {
+    fn from_iter<I: IntoIterator<Item = ChangedFile>>(list: I) -> Self {
+        Self::new(list.into_iter().collect())
+    }
+}
+
+impl serde::Serialize for Files {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Short(list) => list.serialize(serializer),
+            Self::Long(long) => {
+                let json: &serde_json::value::RawValue =
+                    serde_json::from_str(long.here()).map_err(serde::ser::Error::custom)?;
+                json.serialize(serializer)
+            }
+        }
+    }
+}
+
+/// The path of an element of a list.
+struct PathOnly<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for PathOnly<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Element;
+        impl<'de> Visitor<'de> for Element {
+            type Value = PathOnly<'de>;
+
+            fn expecting(&self, form: &mut fmt::Formatter<'_>) -> fmt::Result {
+                form.write_str("a path, or an object with one")
+            }
+
+            fn visit_borrowed_str<E>(self, path: &'de str) -> Result<Self::Value, E> {
+                Ok(PathOnly(path.into()))
+            }
+
+            fn visit_str<E>(self, path: &str) -> Result<Self::Value, E> {
+                Ok(PathOnly(path.to_owned().into()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut path = None;
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    if key == "path" {
+                        path = Some(map.next_value::<PathOnly<'de>>()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                path.ok_or_else(|| A::Error::missing_field("path"))
+            }
+        }
+        deserializer.deserialize_any(Element)
+    }
+}
+
+fn weight<'p>(paths: impl Iterator<Item = &'p String>) -> usize {
+    paths.map(|path| path.len() + FILE_BYTES).sum()
+}
+
+fn to_json<T: serde::Serialize + ?Sized>(list: &T) -> String {
+    serde_json::to_string(list).expect("strings are JSON")
+}
+
+fn half_of_sha256(bytes: &[u8]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    half
+}
+
 /// First half of the SHA-256 of a set's JSON: its key in the dictionary.
 pub type FileSetDigest = [u8; 16];
 
 /// Sorted distinct paths; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct FileSet(Option<Arc<Paths>>);
+pub struct FileSet(Option<Arc<Set>>);
 
 #[derive(Debug)]
-struct Paths {
+struct Set {
     digest: FileSetDigest,
-    paths: Vec<String>,
+    paths: Paths,
+}
+
+/// Where the paths of a set are.
+#[derive(Debug)]
+enum Paths {
+    /// Here: one behind the other, and where each ends.
+    Here(Box<str>, Box<[u32]>),
+    /// In the database: among the sets of files, or else in the content of this digest.
+    Stored(Option<ContentDigest>),
+}
+
+fn sorted(mut paths: Vec<String>) -> Vec<String> {
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+}
+
+/// The key of sorted distinct paths.
+fn set_digest(paths: &[String]) -> FileSetDigest {
+    half_of_sha256(to_json(paths).as_bytes())
 }
 
 impl FileSet {
     /// No files at all.
     pub const NONE: Self = Self(None);
 
-    /// The set of the files that were named.
-    pub fn of(files: &[ChangedFile]) -> Self {
-        Self::new(files.iter().map(|file| file.path.clone()).collect())
+    /// The set of the files that were named. It is where their list is.
+    pub fn of(files: &Files) -> Self {
+        match files {
+            Files::Long(long) => match long.text {
+                Text::Stored(content) => Self(Some(Arc::new(Set {
+                    digest: long.set,
+                    paths: Paths::Stored(Some(content)),
+                }))),
+                Text::Here(_) => {
+                    Self::new(files.paths().into_iter().map(Cow::into_owned).collect())
+                }
+            },
+            Files::Short(list) => Self::new(list.iter().map(|file| file.path.clone()).collect()),
+        }
     }
 
     /// The set of these paths.
-    pub fn new(mut paths: Vec<String>) -> Self {
+    pub fn new(paths: Vec<String>) -> Self {
         if paths.is_empty() {
             return Self::NONE;
         }
-        paths.sort_unstable();
-        paths.dedup();
-        let json = serde_json::to_vec(&paths).expect("strings are JSON");
-        let mut digest = FileSetDigest::default();
-        digest.copy_from_slice(&Sha256::digest(&json)[..16]);
-        Self(Some(Arc::new(Paths { digest, paths })))
+        let paths = sorted(paths);
+        let digest = set_digest(&paths);
+        let ends = paths.iter().scan(0, |end, path| {
+            *end += path.len() as u32;
+            Some(*end)
+        });
+        let ends = ends.collect();
+        let paths = Paths::Here(paths.concat().into(), ends);
+        Self(Some(Arc::new(Set { digest, paths })))
+    }
+
+    /// All paths of some sets.
+    pub fn union<'s>(sets: impl Iterator<Item = &'s Self>) -> Self {
+        let mut sets: Vec<&Self> = sets.filter(|set| !set.is_empty()).collect();
+        sets.sort_unstable_by_key(|set| set.digest());
+        sets.dedup();
+        match sets.as_slice() {
+            [] => Self::NONE,
+            [only] => (*only).clone(),
+            sets => Self::new(sets.iter().flat_map(|set| set.paths()).map(str::to_owned).collect()),
+        }
+    }
+
+    /// What is remembered of a set that is in the database: a short one as it is, of a long one the digest.
+    pub fn kept(&self) -> Self {
+        match self.0.as_deref() {
+            Some(Set { digest, paths: Paths::Here(text, ends) })
+                if text.len() + FILE_BYTES * ends.len() > SHORT_BYTES =>
+            {
+                Self(Some(Arc::new(Set { digest: *digest, paths: Paths::Stored(None) })))
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// If the paths are not here: the set's digest and, if they may not be among the sets of files, the
+    /// content that has them.
+    pub fn stored(&self) -> Option<(FileSetDigest, Option<ContentDigest>)> {
+        match self.0.as_deref()? {
+            Set { digest, paths: Paths::Stored(content) } => Some((*digest, *content)),
+            Set { paths: Paths::Here(..), .. } => None,
+        }
     }
 
     /// Whether this is the set of the files that were named, without building that set in the usual
     /// case (the same files in the same order as before).
-    pub fn is_of(&self, files: &[ChangedFile]) -> bool {
-        files.iter().map(|file| &file.path).eq(self.paths()) || *self == Self::of(files)
+    pub fn is_of(&self, files: &Files) -> bool {
+        match files {
+            Files::Long(long) => self.digest() == Some(&long.set),
+            Files::Short(list) if self.stored().is_none() => {
+                list.iter().map(|file| &*file.path).eq(self.paths()) || *self == Self::of(files)
+            }
+            Files::Short(_) => *self == Self::of(files),
+        }
+    }
+
+    /// The text of the paths, and where each ends. Nobody asks them of a set that is elsewhere: it is
+    /// looked up first.
+    fn here(&self) -> (&str, &[u32]) {
+        match self.0.as_deref().map(|set| &set.paths) {
+            None => ("", &[]),
+            Some(Paths::Here(text, ends)) => (text, ends),
+            Some(Paths::Stored(_)) => {
+                debug_assert!(false, "the paths are in the database");
+                ("", &[])
+            }
+        }
     }
 
     /// The paths, sorted.
-    pub fn paths(&self) -> &[String] {
-        self.0.as_ref().map_or(&[], |paths| &paths.paths)
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let (text, ends) = self.here();
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        starts.zip(ends).map(|(start, end)| &text[start as usize..*end as usize])
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.here().1.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether a path is one of them.
+    pub fn contains(&self, path: &str) -> bool {
+        let (text, ends) = self.here();
+        let start = |at: usize| at.checked_sub(1).map_or(0, |before| ends[before]) as usize;
+        let (mut from, mut to) = (0, ends.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match text[start(middle)..ends[middle] as usize].cmp(path) {
+                Ordering::Less => from = middle + 1,
+                Ordering::Greater => to = middle,
+                Ordering::Equal => return true,
+            }
+        }
+        false
+    }
+
+    /// The paths as JSON.
+    pub fn json(&self) -> String {
+        to_json(&self.paths().collect::<Vec<_>>())
     }
 
     /// The key in the dictionary; `None` for no files.
     pub fn digest(&self) -> Option<&FileSetDigest> {
-        self.0.as_ref().map(|paths| &paths.digest)
+        self.0.as_ref().map(|set| &set.digest)
     }
 
     /// The paths joined by `, `; empty for none.
     pub fn text(&self) -> String {
-        self.paths().join(", ")
+        self.paths().collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl serde::Serialize for FileSet {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.paths())
+    }
+}
+
+/// The paths of a set, joined by `, `. They are put together only while they are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Joined<'a>(pub &'a FileSet);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text())
+    }
+}
+
+impl serde::Serialize for Joined<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.text())
     }
 }
 
@@ -104,5 +490,78 @@ impl Eq for FileSet {}
 impl std::hash::Hash for FileSet {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.digest().hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(paths: impl Iterator<Item = String>) -> Vec<ChangedFile> {
+        paths.map(|path| ChangedFile { path, detail: None }).collect()
+    }
+
+    fn long() -> Vec<ChangedFile> {
+        let mut list = named((0..300).rev().map(|at| format!("/etc/\"ü\" {at}\u{1f}")));
+        let kind = Some(FileKind::Missing);
+        list[3].detail = Some(FileDetail { kind, sha256: Some("0".repeat(64)) });
+        list
+    }
+
+    #[test]
+    fn a_long_list_is_what_it_was() {
+        let (list, files) = (long(), Files::new(long()));
+        assert!(matches!(files, Files::Long(_)));
+        assert_eq!(files.len(), 300);
+        assert_eq!(files.json(), to_json(&list));
+        assert_eq!(to_json(&files), to_json(&list));
+        let paths: Vec<&str> = list.iter().map(|file| &*file.path).collect();
+        assert_eq!(files.paths(), paths);
+        assert_eq!(files.text(), paths.join(", "));
+    }
+
+    #[test]
+    fn of_a_long_list_that_is_stored_a_few_bytes_remain() {
+        let files = Files::new(long());
+        let kept = files.kept([7; 16]).unwrap();
+        assert_eq!((kept.len(), kept.stored()), (300, Some([7; 16])));
+        assert_eq!(kept, files);
+        assert!(kept.same_set(&files) && files.same_set(&kept));
+        assert!(kept.weight() < 100 && files.weight() > 4_000);
+        let set = FileSet::of(&kept);
+        assert_eq!(set, FileSet::of(&files));
+        assert!(set.is_of(&files) && set.is_of(&kept));
+        assert_eq!(set.stored(), Some((*set.digest().unwrap(), Some([7; 16]))));
+        assert_eq!(Files::new(named(std::iter::once("a".into()))).kept([7; 16]), None);
+    }
+
+    #[test]
+    fn lists_that_differ_differ_however_long() {
+        let (list, files) = (long(), Files::new(long()));
+        let mut turned = list.clone();
+        turned.reverse();
+        let turned = Files::new(turned).kept([1; 16]).unwrap();
+        assert!(turned != files && turned.same_set(&files));
+        let less = Files::new(list[1..].to_vec());
+        assert!(less != files && !less.same_set(&files));
+        // A long list of one path is a short set.
+        let same = Files::new(named(std::iter::repeat_n("a".into(), 500)));
+        let one = Files::new(named(std::iter::once("a".into())));
+        assert!(same != one && same.same_set(&one) && one.same_set(&same));
+        assert!(FileSet::of(&one).is_of(&same));
+    }
+
+    #[test]
+    fn a_set_knows_its_paths() {
+        let paths = ["b", "", "a", "ü", "b"].map(str::to_owned);
+        let set = FileSet::new(paths.to_vec());
+        assert_eq!(set.paths().collect::<Vec<_>>(), ["", "a", "b", "ü"]);
+        assert_eq!(
+            (set.len(), set.text(), set.json()),
+            (4, ", a, b, ü".into(), to_json(&["", "a", "b", "ü"]))
+        );
+        assert!(paths.iter().all(|path| set.contains(path)));
+        assert!(!set.contains("aa") && !set.contains("x") && !FileSet::NONE.contains(""));
+        assert_eq!(set.kept().stored(), None);
     }
 }

@@ -2,6 +2,7 @@
 //! fields that make tables easier (contract section 6).
 
 use super::cell::guarded;
+use super::files::Files;
 use super::line::{Entry, hex, leaf_hash};
 use super::time::Timestamp;
 use super::words::{Source, ValidationStatus};
@@ -63,10 +64,10 @@ impl Entry {
         let start = out.len();
         self.write_line(origin, out);
         let hash = leaf_hash(&out[start..]);
-        let said_files = self.content.changed_files.is_some();
+        let files = self.content.changed_files.as_ref();
         let extra = Extra {
-            changed_files_count: said_files.then(|| self.content.files().len()),
-            changed_files_text: said_files.then(|| self.content.files_text()),
+            changed_files_count: files.map(Files::len),
+            changed_files_text: files.map(Files::text),
             hash: &hex(&hash),
             status_code: self.content.status.map(super::report::Status::code),
         };
@@ -153,9 +154,9 @@ impl CsvItems {
         self.text(content.reason.as_deref());
         self.text(content.detail.as_deref());
         self.number(content.status.map(super::report::Status::code));
-        self.number(content.changed_files.as_ref().map(Vec::len));
+        self.number(content.changed_files.as_ref().map(Files::len));
         match &content.changed_files {
-            Some(_) => self.text(Some(&content.files_text())),
+            Some(files) => self.text(Some(&files.text())),
             None => self.plain(""),
         }
         self.plain(&hex(&hash));
@@ -216,7 +217,10 @@ mod tests {
             received_at: Timestamp(1_500_000),
             content: Arc::new(Content {
                 status: Some(Status::OutOfSync),
-                changed_files: Some(vec![ChangedFile { path: "=a".into(), detail: None }]),
+                changed_files: Some(Files::new(vec![ChangedFile {
+                    path: "=a".into(),
+                    detail: None,
+                }])),
                 max_age: Some(60),
                 validation_message: Some(message.into()),
                 ..Content::default()

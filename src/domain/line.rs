@@ -190,7 +190,7 @@ impl Entry {
     /// About how many bytes this entry takes when it is written.
     pub fn weight(&self) -> usize {
         let content = &*self.content;
-        let files: usize = content.files().iter().map(|file| file.path.len() + 100).sum();
+        let files = content.changed_files.as_ref().map_or(0, |f| f.path_bytes() + 100 * f.len());
         let texts = [&content.validation_message, &content.reason, &content.detail];
         // The paths stand in an item twice.
         900 + 2 * files
@@ -244,7 +244,7 @@ pub fn unhex<const N: usize>(digits: impl AsRef<[u8]>) -> Option<[u8; N]> {
 mod tests {
     use super::*;
     use crate::domain::content::Labels;
-    use crate::domain::files::{ChangedFile, FileDetail};
+    use crate::domain::files::{ChangedFile, FileDetail, Files};
     use crate::domain::words::{FileKind, Status, ValidationStatus};
 
     const ORIGIN: &str = "gitops-status-server/000102030405060708090a0b0c0d0e0f";
@@ -286,13 +286,13 @@ mod tests {
             received_at: time("2026-04-26T10:30:01.000001Z"),
             content: Arc::new(Content {
                 status: Some(Status::OutOfSync),
-                changed_files: Some(vec![
+                changed_files: Some(Files::new(vec![
                     ChangedFile { path: "/etc/a,\"b\"\\c".into(), detail: None },
                     ChangedFile {
                         path: "дом/😀".into(),
                         detail: Some(FileDetail { kind: Some(FileKind::Mode), sha256: None }),
                     },
-                ]),
+                ])),
                 declared_count: Some(3),
                 max_age: Some(600),
                 max_age_sent: true,

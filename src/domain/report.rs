@@ -38,6 +38,8 @@ pub struct Report {
     pub reported_at: Option<Timestamp>,
     /// What it says.
     pub content: Arc<Content>,
+    /// What is remembered of that; see [`Content::kept`].
+    pub kept: Arc<Content>,
     /// The content's digest.
     pub digest: ContentDigest,
     /// The run it belongs to, if it says so.

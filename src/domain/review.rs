@@ -115,7 +115,7 @@ pub struct Drift {
     /// Whether a report ended it (and not a retirement).
     pub repaired: bool,
     /// All files seen.
-    pub files: Vec<String>,
+    pub files: FileSet,
 }
 
 /// Everything a review knows of one host.
@@ -221,7 +221,7 @@ impl Tally {
                     for path in stretch.files.paths() {
                         match self.by_file.get_mut(path) {
                             Some(sum) => *sum += micros,
-                            None => drop(self.by_file.insert(path.clone(), micros)),
+                            None => drop(self.by_file.insert(path.to_owned(), micros)),
                         }
                     }
                 }
@@ -238,11 +238,9 @@ impl Tally {
         self.hosts += 1;
         for stretch in &host.stretches {
             let micros = i128::from(stretch.micros);
-            let differs =
-                || stretch.files.paths().binary_search_by(|p| p.as_str().cmp(path)).is_ok();
             match stretch.kind() {
                 Kind::NotMeasured => self.not_measured += micros,
-                Kind::Drifted if differs() => {
+                Kind::Drifted if stretch.files.contains(path) => {
                     self.drifted += micros;
                     self.reports += stretch.reports;
                     *self.by_file.entry(path.to_owned()).or_default() += micros;
@@ -250,7 +248,7 @@ impl Tally {
                 Kind::Drifted | Kind::InSync => self.in_sync += micros,
             }
         }
-        for drift in host.drifts.iter().filter(|drift| drift.files.iter().any(|p| p == path)) {
+        for drift in host.drifts.iter().filter(|drift| drift.files.contains(path)) {
             self.add_drift(drift, bounds);
         }
     }
@@ -318,6 +316,6 @@ pub fn add_up(hosts: &[HostPeriod], group_by: GroupBy, bounds: Bounds) -> (Vec<I
 fn files_of(host: &HostPeriod) -> std::collections::BTreeSet<&str> {
     let in_time = host.stretches.iter().filter(|stretch| matches!(stretch.kind(), Kind::Drifted));
     let in_time = in_time.flat_map(|stretch| stretch.files.paths());
-    let in_drifts = host.drifts.iter().flat_map(|drift| &drift.files);
-    in_time.chain(in_drifts).map(String::as_str).collect()
+    let in_drifts = host.drifts.iter().flat_map(|drift| drift.files.paths());
+    in_time.chain(in_drifts).collect()
 }

@@ -8,7 +8,7 @@
 mod merge;
 mod neighbours;
 
-use super::content::Content;
+use super::content::{Content, ContentDigest};
 use super::course::{Course, OpenEpisode, OpenSegment};
 use super::event::Event;
 use super::files::FileSet;
@@ -130,12 +130,12 @@ impl HostState {
         Judgement { late, transition }
     }
 
-    /// What this report says, if the host has said the very same before: most reports repeat the one
-    /// before, and need not keep it twice.
+    /// What is remembered of what this report says, if the host has said the very same before: most
+    /// reports repeat the one before, and need not keep it twice.
     pub fn same_content(&self, report: &Report) -> Option<&Arc<Content>> {
         let of_kind = if report.source.is_deployment() { &self.deployment } else { &self.check };
         let known = of_kind.as_ref().map(|word| &word.value);
-        known.filter(|known| ***known == *report.content)
+        known.filter(|known| ***known == *report.kept)
     }
 
     /// Whether a report at this place arrives out of order, so that what stands around it decides what
@@ -281,6 +281,11 @@ impl HostState {
         self.since_retired(self.files.as_ref()).map(|content| &**content)
     }
 
+    /// The content of the database that has the list of the files in force, if it is not here.
+    pub fn stored_files(&self) -> Option<ContentDigest> {
+        self.files_in_force()?.changed_files.as_ref()?.stored()
+    }
+
     /// The count declared by the report that last said status or files (v1's `drift_count`).
     pub fn declared_count(&self) -> Option<u32> {
         self.since_retired(self.word.as_ref()).and_then(|content| content.declared_count)
@@ -312,9 +317,7 @@ impl HostState {
         });
         Course {
             status: self.status_in_force(),
-            files: self
-                .files_in_force()
-                .map_or(FileSet::NONE, |content| FileSet::of(content.files())),
+            files: self.files_in_force().map_or(FileSet::NONE, Content::file_set),
             deployment: self.deployment.as_ref().map(|word| word.value.digest()),
             last: self.newest_time(),
             good_until: self.stale_from(),
@@ -355,7 +358,7 @@ fn transition(report: &Report, before: &Before) -> Transition {
     let files_change = report.content.speaks_of_files(report.source)
         && match &before.files {
             Some(files) => !files.same_files(&report.content),
-            None => !report.content.files().is_empty(),
+            None => report.content.files_count() > 0,
         };
     if !before.exists || status_changes || files_change {
         Transition::Changed

@@ -1,5 +1,6 @@
 //! Wire types: what answers look like. They borrow from the domain and live for one answer.
 
+use crate::domain::files::Files;
 use crate::domain::line::hex;
 use crate::domain::report::{Source, Status, Transition};
 use crate::domain::state::HostState;
@@ -33,8 +34,8 @@ pub struct StatusRow<'a> {
     #[schema(example = 0)]
     pub changed_files_count: usize,
     /// Paths of the files that differ.
-    #[schema(example = json!([]))]
-    pub changed_files: Vec<&'a str>,
+    #[schema(value_type = Vec<String>, example = json!([]))]
+    pub changed_files: ListedPaths<'a>,
     /// passed, failed or skipped.
     #[schema(required, value_type = Option<String>, example = "passed")]
     pub validation_status: Option<ValidationStatus>,
@@ -58,8 +59,8 @@ pub struct StatusRow<'a> {
     #[schema(example = 0)]
     pub status_code: i64,
     /// The paths joined by a comma and a blank.
-    #[schema(example = "")]
-    pub changed_files_text: String,
+    #[schema(value_type = String, example = "")]
+    pub changed_files_text: JoinedPaths<'a>,
     /// First report of the open drift.
     #[schema(required, value_type = Option<String>, format = DateTime, example = json!(null))]
     pub drift_since: Option<Timestamp>,
@@ -92,14 +93,37 @@ pub struct StatusRow<'a> {
     pub reports: u64,
 }
 
+/// Paths as a list. They are taken out of a long list only while they are written.
+#[derive(Debug)]
+pub struct ListedPaths<'a>(Option<&'a Files>);
+
+impl Serialize for ListedPaths<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.map_or_else(Vec::new, Files::paths).serialize(serializer)
+    }
+}
+
+/// The same joined by a comma and a blank.
+#[derive(Debug)]
+pub struct JoinedPaths<'a>(Option<&'a Files>);
+
+impl Serialize for JoinedPaths<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.map_or_else(String::new, Files::text))
+    }
+}
+
+/// The files in force of a host; `stored` if their list had to be looked up.
+fn files_of<'a>(state: &'a HostState, stored: Option<&'a Files>) -> Option<&'a Files> {
+    stored.or_else(|| state.files_in_force()?.changed_files.as_ref())
+}
+
 impl<'a> StatusRow<'a> {
-    /// The row of a host at a moment.
-    pub fn of(state: &'a HostState, now: Timestamp) -> Self {
+    /// The row of a host at a moment; `stored`: its files, if their list had to be looked up.
+    pub fn of(state: &'a HostState, stored: Option<&'a Files>, now: Timestamp) -> Self {
         let deployment = state.deployment.as_ref().map(|word| &*word.value);
         let check = state.check.as_ref().map(|word| &*word.value);
-        let files = state.files_in_force();
-        let paths: Vec<&str> =
-            files.map_or(&[][..], |c| c.files()).iter().map(|file| file.path.as_str()).collect();
+        let files = files_of(state, stored);
         let labels = deployment.or(check).and_then(|content| content.labels.as_ref());
         let status = state.status_in_force();
         let newest = state.newest.place.time;
@@ -111,9 +135,9 @@ impl<'a> StatusRow<'a> {
             environment: deployment.and_then(|d| d.environment.as_deref()),
             host: &state.key.host,
             status,
-            changed_files_count: paths.len(),
-            changed_files_text: paths.join(", "),
-            changed_files: paths,
+            changed_files_count: files.map_or(0, Files::len),
+            changed_files_text: JoinedPaths(files),
+            changed_files: ListedPaths(files),
             validation_status: deployment.and_then(|d| d.validation_status),
             validation_message: deployment.and_then(|d| d.validation_message.as_deref()),
             last_pipeline_run: state.last_pipeline_run,
@@ -237,7 +261,8 @@ pub struct V1Status<'a> {
     /// The count the client declared, else the number of files.
     #[schema(example = 1)]
     pub drift_count: usize,
-    pub files: Vec<V1File<'a>>,
+    #[schema(value_type = Vec<V1File<'a>>)]
+    pub files: V1Files<'a>,
     #[schema(required, value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
     pub last_check: Option<Timestamp>,
 }
@@ -249,10 +274,21 @@ pub struct V1File<'a> {
     pub name: &'a str,
 }
 
+/// The files of the v1 object.
+#[derive(Debug)]
+pub struct V1Files<'a>(Option<&'a Files>);
+
+impl Serialize for V1Files<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let paths = self.0.map_or_else(Vec::new, Files::paths);
+        serializer.collect_seq(paths.iter().map(|name| V1File { name }))
+    }
+}
+
 impl<'a> V1Status<'a> {
-    /// A host's state mapped back to v1.
-    pub fn of(state: &'a HostState) -> Self {
-        let files = state.files_in_force().map_or(&[][..], |content| content.files());
+    /// A host's state mapped back to v1; `stored`: its files, if their list had to be looked up.
+    pub fn of(state: &'a HostState, stored: Option<&'a Files>) -> Self {
+        let files = files_of(state, stored);
         Self {
             repo: &state.key.server_group,
             server: &state.key.host,
@@ -261,8 +297,10 @@ impl<'a> V1Status<'a> {
                 Status::OutOfSync => "OUT_OF_SYNC",
                 Status::Failed | Status::Unknown => "UNKNOWN",
             },
-            drift_count: state.declared_count().map_or(files.len(), |count| count as usize),
-            files: files.iter().map(|file| V1File { name: &file.path }).collect(),
+            drift_count: state
+                .declared_count()
+                .map_or_else(|| files.map_or(0, Files::len), |count| count as usize),
+            files: V1Files(files),
             last_check: state.last_cron_check.or(Some(state.newest.place.time)),
         }
     }
@@ -273,7 +311,7 @@ impl<'a> V1Status<'a> {
         server: "",
         sync_status: "UNKNOWN",
         drift_count: 0,
-        files: Vec::new(),
+        files: V1Files(None),
         last_check: None,
     };
 }

@@ -4,6 +4,7 @@ use super::dto::{ReportReceipt, StatusRow};
 use super::params::segments;
 use super::problem::{Problem, ProblemBody};
 use super::reports::sender;
+use super::stored::stored_files;
 use super::{AppState, access, body, respond};
 use crate::domain::names::{HostKey, parse_name};
 use crate::ingest::acts::{Understood, parse_alias, parse_retire};
@@ -145,10 +146,14 @@ async fn act(
     }
     let state = receipt.state.as_deref();
     let present = state.filter(|state| !state.is_retired());
+    let stored = match present {
+        Some(state) => stored_files(app, state).await?,
+        None => None,
+    };
     let answer = ActAnswer {
         success: true,
         message: done,
-        status: present.map(|state| StatusRow::of(state, app.now())),
+        status: present.map(|state| StatusRow::of(state, stored.as_ref(), app.now())),
         report: ReportReceipt::of_act(&receipt, app.recorder.origin()),
         warnings: &warnings,
     };

@@ -3,6 +3,7 @@
 use super::dto::V1Status;
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
+use super::stored::stored_files;
 use super::{AppState, respond};
 use crate::domain::state::HostState;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -35,8 +36,12 @@ pub async fn current(
         });
         wanted.max_by_key(|state| newness(state)).cloned()
     };
+    let stored = match &state {
+        Some(state) => stored_files(&app, state).await?,
+        None => None,
+    };
     let body = match &state {
-        Some(state) => V1Status::of(state),
+        Some(state) => V1Status::of(state, stored.as_ref()),
         None => V1Status::EMPTY,
     };
     Ok(respond::json(&request, &body))

@@ -33,6 +33,7 @@ mod routes;
 pub mod server;
 mod site;
 mod status;
+mod stored;
 mod system;
 mod tokens;
 mod unread;

@@ -6,16 +6,22 @@ use super::openapi::shapes::{CronBody, PipelineBody, V1Body};
 use super::outcomes::{count, reject, subject};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
+use super::stored::stored_files;
 use super::{AppState, access, body, proxies};
+use crate::domain::content::{Content, ContentDigest};
+use crate::domain::files::Files;
 use crate::domain::line::hex;
 use crate::domain::names::HostKey;
-use crate::domain::report::{Sender, Source};
+use crate::domain::report::{Report, Sender, Source};
+use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::ingest::{self, Parsed, Refusal};
 use crate::recorder::{IdempotencyKey, Receipt, RecordError, Submission};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Characters an Idempotency-Key may have.
@@ -120,7 +126,7 @@ async fn record(
     source: Source,
     request: &HttpRequest,
     mut payload: web::Payload,
-    state: &AppState,
+    state: &web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let limit = state.rules.max_body_bytes;
     let body = match body::read_json(request, &mut payload, limit, &state.budget).await {
@@ -151,6 +157,7 @@ async fn record(
         let subjects = places.into_iter().map(|at| subject(&keys[at])).collect();
         return Err(reject(state, source, problem, subjects, keys.len()).await);
     }
+    let sent = Sent::of(&reports);
     let submission = Submission {
         reports,
         sender: sender(request, state),
@@ -163,7 +170,7 @@ async fn record(
         Ok(receipts) => {
             count(state, source, &receipts);
             warn_of_times_ahead(&receipts, array, &mut warnings);
-            Ok(answer(source, receipts, array, &warnings, state))
+            answer(source, receipts, array, &warnings, state, sent).await
         }
         Err(RecordError::UnknownHosts(unknown)) => {
             let problem = unknown_hosts(&unknown, array, request, state);
@@ -215,61 +222,91 @@ pub(super) fn options(
     Ok((create, Some(key)))
 }
 
-fn answer(
+/// The long lists of files that a request has brought: its answer need not look them up.
+struct Sent(HashMap<ContentDigest, Arc<Content>>);
+
+impl Sent {
+    fn of(reports: &[Report]) -> Self {
+        let long = reports.iter().filter(|report| !Arc::ptr_eq(&report.content, &report.kept));
+        Self(long.map(|report| (report.digest, report.content.clone())).collect())
+    }
+
+    /// The files in force of a host, if their list is not in memory.
+    async fn files(&self, app: &AppState, state: &HostState) -> Result<Option<Files>, Problem> {
+        let sent = state.stored_files().and_then(|content| self.0.get(&content));
+        match sent {
+            Some(content) => Ok(content.changed_files.clone()),
+            None => Ok(stored_files(app, state).await?),
+        }
+    }
+}
+
+async fn answer(
     source: Source,
     receipts: Vec<Receipt>,
     array: bool,
     warnings: &[String],
-    state: &AppState,
-) -> HttpResponse {
-    let now = state.now();
-    if array && files_weight(&receipts) > ANSWER_MAX_BYTES {
-        let v1 = source == Source::Legacy;
-        return answer_in_pieces(receipts, warnings, state, now, v1);
+    app: &web::Data<AppState>,
+    sent: Sent,
+) -> Result<HttpResponse, Problem> {
+    let (v1, now) = (source == Source::Legacy, app.now());
+    if array && is_large(&receipts) {
+        return Ok(answer_in_pieces(receipts, warnings, app, now, v1, sent));
     }
-    if source == Source::Legacy {
-        answer_with(&receipts, array, warnings, state, V1Status::of)
-    } else {
-        answer_with(&receipts, array, warnings, state, |host| StatusRow::of(host, now))
+    let stored = match receipts.as_slice() {
+        [receipt] => sent.files(app, &receipt.state).await?,
+        _ => None,
+    };
+    let stored = stored.as_ref();
+    if v1 {
+        return Ok(answer_with(&receipts, array, warnings, app, |host| V1Status::of(host, stored)));
     }
+    Ok(answer_with(&receipts, array, warnings, app, |host| StatusRow::of(host, stored, now)))
 }
 
-/// Bytes of the files' paths that an answer repeats.
-fn files_weight(receipts: &[Receipt]) -> usize {
+/// Whether an answer repeats paths of many bytes.
+fn is_large(receipts: &[Receipt]) -> bool {
     let of_host = |receipt: &Receipt| {
-        let files = receipt.state.files_in_force().map_or(&[][..], |content| content.files());
-        files.iter().map(|file| 2 * file.path.len()).sum::<usize>()
+        let files = receipt.state.files_in_force()?.changed_files.as_ref()?;
+        Some(if files.stored().is_some() { ANSWER_MAX_BYTES + 1 } else { 2 * files.path_bytes() })
     };
-    receipts.iter().map(of_host).sum()
+    receipts.iter().filter_map(of_host).sum::<usize>() > ANSWER_MAX_BYTES
 }
 
 /// The answer to an array, element by element: together they may be far larger than what was sent.
 fn answer_in_pieces(
     receipts: Vec<Receipt>,
     warnings: &[String],
-    state: &AppState,
+    app: &web::Data<AppState>,
     now: Timestamp,
     v1: bool,
+    sent: Sent,
 ) -> HttpResponse {
-    let origin = state.recorder.origin();
+    let origin = app.recorder.origin();
     let reports: Vec<_> = receipts.iter().map(|r| ReportReceipt::of(r, origin)).collect();
     let reports = serde_json::to_string(&reports).expect("answers have only string keys");
     let warnings = serde_json::to_string(warnings).expect("strings are JSON");
     let head = format!("{{\"success\":true,\"message\":\"{MESSAGE}\",\"statuses\":[");
     let tail = format!("],\"reports\":{reports},\"warnings\":{warnings}}}");
-    let rows = receipts.into_iter().enumerate().map(move |(at, receipt)| {
-        let mut row = if at > 0 { b",".to_vec() } else { Vec::new() };
-        let written = if v1 {
-            serde_json::to_writer(&mut row, &V1Status::of(&receipt.state))
-        } else {
-            serde_json::to_writer(&mut row, &StatusRow::of(&receipt.state, now))
-        };
-        written.expect("answers have only string keys");
-        Bytes::from(row)
+    let (app, sent) = (app.clone(), Arc::new(sent));
+    let rows = stream::iter(receipts.into_iter().enumerate()).then(move |(at, receipt)| {
+        let (app, sent) = (app.clone(), sent.clone());
+        async move {
+            let stored = sent.files(&app, &receipt.state).await?;
+            let mut row = if at > 0 { b",".to_vec() } else { Vec::new() };
+            let written = if v1 {
+                serde_json::to_writer(&mut row, &V1Status::of(&receipt.state, stored.as_ref()))
+            } else {
+                let status = StatusRow::of(&receipt.state, stored.as_ref(), now);
+                serde_json::to_writer(&mut row, &status)
+            };
+            written.expect("answers have only string keys");
+            Ok::<_, Problem>(Bytes::from(row))
+        }
     });
-    let pieces = std::iter::once(Bytes::from(head)).chain(rows).chain([Bytes::from(tail)]);
-    let pieces = futures_util::stream::iter(pieces.map(Ok::<_, Problem>));
-    HttpResponse::Ok().content_type(super::respond::JSON).streaming(pieces)
+    let piece = |text: String| stream::iter([Ok(Bytes::from(text))]);
+    let pieces = piece(head).chain(rows).chain(piece(tail));
+    HttpResponse::Ok().content_type(super::respond::JSON).streaming(Box::pin(pieces))
 }
 
 fn answer_with<'a, S: serde::Serialize + utoipa::ToSchema>(
@@ -277,7 +314,7 @@ fn answer_with<'a, S: serde::Serialize + utoipa::ToSchema>(
     array: bool,
     warnings: &[String],
     state: &AppState,
-    row: impl Fn(&'a crate::domain::state::HostState) -> S,
+    row: impl Fn(&'a HostState) -> S,
 ) -> HttpResponse {
     let message = MESSAGE;
     let origin = state.recorder.origin();

@@ -6,8 +6,10 @@ use super::lanes::Lane;
 use super::openapi::answers::Summary;
 use super::openapi::shapes::StatusParams;
 use super::params::{Params, host_key, segments};
+use super::prepared::Rows;
 use super::problem::{Problem, ProblemBody};
 use super::respond::Wishes;
+use super::stored::stored_files;
 use super::{AppState, respond};
 use crate::domain::names::HostKey;
 use crate::domain::report::Status;
@@ -177,20 +179,17 @@ async fn every(
 ) -> Result<HttpResponse, Problem> {
     let (version, wishes) = (app.board.read().version, Wishes::of(request));
     let fresh = app.status.fresh(version, now).filter(|newest| newest.body.is_made(&wishes));
-    let newest = if let Some(newest) = fresh {
-        newest
+    let (newest, share) = if let Some(newest) = fresh {
+        (newest, None)
     } else {
         let of = app.clone();
-        let making = async move || {
-            let newest = of.status.renewed(&of.board, version, now);
-            newest.body.make_for(&wishes);
-            Ok(newest)
-        };
+        let making = async move || of.status.renewed(&of, version, now, &wishes).await;
         app.lanes.work(Lane::Board, making).await?
     };
     let mut response = newest.body.answer(request, respond::JSON);
     if response.status() == StatusCode::OK {
-        respond::hold(&mut response, newest.share(&app.lanes.flight).await?);
+        let share = if share.is_some() { share } else { newest.share(&app.lanes.flight).await? };
+        respond::hold(&mut response, share);
     }
     Ok(response)
 }
@@ -203,8 +202,12 @@ async fn rows(
     let (lane, of) = (filter.lane(), app.clone());
     let body = async move || {
         let (now, hosts) = filter.hosts(&of).await?;
-        let rows: Vec<StatusRow> = hosts.iter().map(|state| StatusRow::of(state, now)).collect();
-        Ok((respond::json_body(&rows), ()))
+        let mut rows = Rows::default();
+        for state in &hosts {
+            let stored = stored_files(&of, state).await?;
+            rows.push(&StatusRow::of(state, stored.as_ref(), now));
+        }
+        Ok((rows.end(), ()))
     };
     let (body, ()) = app.lanes.prepare(lane, request, body).await?;
     Ok(body.answer(request, respond::JSON))
@@ -241,11 +244,15 @@ pub async fn of_host(
         let looked = app.lanes.work(lane, async move || filter.hosts(&of).await);
         let (at, states) = looked.await?;
         let Some(state) = states.first() else { return Err(absent(&app, &key)) };
-        return Ok(respond::json(&request, &StatusRow::of(state, at)));
+        let stored = stored_files(&app, state).await?;
+        return Ok(respond::json(&request, &StatusRow::of(state, stored.as_ref(), at)));
     }
     let found = app.board.find(&key).filter(|(_, state)| state.key == key && !state.is_retired());
     match found {
-        Some((_, state)) => Ok(respond::json(&request, &StatusRow::of(&state, app.now()))),
+        Some((_, state)) => {
+            let stored = stored_files(&app, &state).await?;
+            Ok(respond::json(&request, &StatusRow::of(&state, stored.as_ref(), app.now())))
+        }
         None => Err(absent(&app, &key)),
     }
 }

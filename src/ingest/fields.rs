@@ -4,7 +4,7 @@
 use super::json::{Json, Object};
 use super::printed;
 use crate::domain::content::Labels;
-use crate::domain::files::{ChangedFile, FileDetail};
+use crate::domain::files::{ChangedFile, FileDetail, Files};
 use crate::domain::max_age::MAX_AGE_SECONDS;
 use crate::domain::names::{HostKey, parse_name};
 use crate::domain::report::Run;
@@ -262,7 +262,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The list of files: strings, or objects of `path` (or `name`), `kind`, `sha256`.
-    pub fn files(&mut self, name: &str) -> Option<Vec<ChangedFile>> {
+    pub fn files(&mut self, name: &str) -> Option<Files> {
         let list = match self.optional(name)? {
             Json::List(list) => list,
             other => {
@@ -286,7 +286,7 @@ impl<'a> Fields<'a> {
                 Err(message) => self.error(&format!("{name}[{at}]"), message),
             }
         }
-        (files.len() == count).then_some(files)
+        (files.len() == count).then(|| Files::new(files))
     }
 
     fn file(&mut self, list: &str, at: usize, element: Json) -> Result<ChangedFile, String> {

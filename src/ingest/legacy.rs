@@ -32,7 +32,7 @@ pub(super) fn v1_content(fields: &mut Fields) -> Content {
         ..Content::default()
     };
     warn_of_synced_with_files(fields, &content, "files");
-    let named = content.files().len();
+    let named = content.files_count();
     if let Some(declared) = content.declared_count
         && declared as usize != named
     {

@@ -46,7 +46,7 @@ pub(super) fn deployment_fields(fields: &mut Fields) -> Content {
 
 /// Contradictions are kept as sent, and named.
 pub(super) fn warn_of_synced_with_files(fields: &mut Fields, content: &Content, field: &str) {
-    let count = content.files().len();
+    let count = content.files_count();
     if content.status == Some(Status::Synced) && count > 0 {
         fields.warn(field, &format!("names {count} although the status is synced; kept as sent"));
     }
@@ -64,5 +64,6 @@ pub(super) fn finish(
     content.stamp_max_age(ages.seconds_for(&key.server_group));
     let digest = content.digest();
     let (kind, content) = (Kind::Report, Arc::new(content));
-    Report { key, kind, source, reported_at, content, digest, run }
+    let kept = content.kept(digest);
+    Report { key, kind, source, reported_at, content, kept, digest, run }
 }

@@ -193,7 +193,8 @@ impl GroupingKey {
             let digest = content.digest();
             let (kind, source) = (Kind::Report, Source::Pushgateway);
             let content = Arc::new(content);
-            Report { key, kind, source, reported_at: run_at, content, digest, run: None }
+            let kept = content.clone();
+            Report { key, kind, source, reported_at: run_at, content, kept, digest, run: None }
         };
         let reports = stacks.into_iter().map(report).collect();
         let near = families.iter().filter(|family| is_near_miss(&family.name)).take(NEAR_MAX);

@@ -106,7 +106,7 @@ fn limits_hold_at_their_edge() {
         let list = vec!["\"a\""; count].join(",");
         format!(r#"{CRON},"changed_files":[{list}]}}"#)
     };
-    assert_eq!(parsed(Source::Cron, &files(10_000)).reports[0].content.files().len(), 10_000);
+    assert_eq!(parsed(Source::Cron, &files(10_000)).reports[0].content.files_count(), 10_000);
     assert!(refused(Source::Cron, &files(10_001)).contains("at most 10000"));
     let path = |bytes| format!(r#"{CRON},"changed_files":["{}"]}}"#, "x".repeat(bytes));
     parsed(Source::Cron, &path(4096));

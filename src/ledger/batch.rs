@@ -1,7 +1,7 @@
 //! What one transaction appends, and what becomes of it.
 
 use crate::domain::apply::Heard;
-use crate::domain::content::ContentDigest;
+use crate::domain::content::{Content, ContentDigest};
 use crate::domain::event::Event;
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;
@@ -67,6 +67,8 @@ pub struct NewEntry {
     pub host_id: i64,
     /// The number of its host.
     pub root: i64,
+    /// What is remembered of its content.
+    pub kept: Arc<Content>,
     /// The digest of its content.
     pub digest: ContentDigest,
     /// Its leaf hash.
@@ -88,13 +90,13 @@ impl NewEntry {
 
     /// What a projection needs of it.
     pub fn event(&self) -> Event<'_> {
-        let Entry { kind, source, reported_at, content, run, .. } = &self.entry;
+        let Entry { kind, source, reported_at, run, .. } = &self.entry;
         Event {
             place: self.place(),
             kind: *kind,
             source: *source,
             reported_at: *reported_at,
-            content,
+            content: &self.kept,
             digest: self.digest,
             run: run.as_ref(),
         }

@@ -1,13 +1,16 @@
 //! What the narrow rows refer to: hosts, contents, senders, runs, by number. Rows are immutable, so
-//! what has been read once stays right; the caches are bounded in bytes.
+//! what has been read once stays right; the caches are bounded in bytes. Of a content with a long list of
+//! files they have what is remembered of it: who needs the list reads it each time.
 
 use crate::domain::content::Content;
-use crate::domain::line::Entry;
+use crate::domain::files::Files;
+use crate::domain::line::{Entry, unhex};
 use crate::domain::names::HostKey;
 use crate::domain::report::{Run, Sender};
 use crate::files::columns::Columns;
 use crate::files::trouble::Trouble;
 use crate::ledger::rows::{NarrowEntry, content_from_row};
+use futures_util::TryStreamExt;
 use quick_cache::sync::Cache;
 use quick_cache::{UnitWeighter, Weighter};
 use rusqlite::Connection;
@@ -46,7 +49,7 @@ impl Weighter<i64, Arc<Content>> for ByBytes {
 const CONTENTS_BY_ID: &str = "SELECT id, status, changed_files, declared_count, max_age, \
      max_age_sent, project_name, repo_name, server_type, environment, validation_status, \
      validation_message, commit_sha, branch, updated_by, last_pipeline_run, last_cron_check, \
-     labels, reason, detail FROM content WHERE id IN (SELECT value FROM json_each($1))";
+     labels, reason, detail, digest FROM content WHERE id IN (SELECT value FROM json_each($1))";
 const HOSTS_BY_ID: &str =
     "SELECT id, server_group, host FROM host WHERE id IN (SELECT value FROM json_each($1))";
 const SENDERS_BY_ID: &str = "SELECT id, reported_by, remote_address FROM sender \
@@ -71,6 +74,39 @@ struct Table<'d, T, W> {
     cache: &'d Cache<i64, T, W>,
     sql: &'static str,
     read: fn(&dyn Columns) -> Result<T, Trouble>,
+    /// What the cache takes of it.
+    keep: fn(&T, &dyn Columns) -> Result<T, Trouble>,
+    /// Whether what the cache has is enough.
+    is_enough: fn(&T) -> bool,
+}
+
+fn whole<T: Clone>(value: &T, _: &dyn Columns) -> Result<T, Trouble> {
+    Ok(value.clone())
+}
+
+fn always<T>(_: &T) -> bool {
+    true
+}
+
+/// Reads a row of `CONTENTS_BY_ID`.
+fn content(row: &dyn Columns) -> Result<Arc<Content>, Trouble> {
+    content_from_row(row).map(Arc::new)
+}
+
+/// What is remembered of a content that was read from a row.
+fn kept(content: &Arc<Content>, row: &dyn Columns) -> Result<Arc<Content>, Trouble> {
+    let damaged = || Trouble::damaged("content.digest is damaged".into());
+    match &content.changed_files {
+        Some(Files::Long(_)) => {
+            let digest = row.text(20)?.and_then(unhex).ok_or_else(damaged)?;
+            Ok(content.kept(digest))
+        }
+        _ => Ok(content.clone()),
+    }
+}
+
+fn is_whole(content: &Arc<Content>) -> bool {
+    content.changed_files.as_ref().and_then(Files::stored).is_none()
 }
 
 /// What rows refer to, by number.
@@ -88,25 +124,37 @@ impl Dictionary {
             let missing = || Trouble::damaged("a host has no name".into());
             Ok(HostKey::new(&row.text(1)?.ok_or_else(missing)?, &row.text(2)?.ok_or_else(missing)?))
         };
-        Table { cache: &self.caches.hosts, sql: HOSTS_BY_ID, read }
+        Table { cache: &self.caches.hosts, sql: HOSTS_BY_ID, read, keep: whole, is_enough: always }
     }
 
     fn contents_table(&self) -> Table<'_, Arc<Content>, ByBytes> {
-        let read = |row: &dyn Columns| content_from_row(row).map(Arc::new);
-        Table { cache: &self.caches.contents, sql: CONTENTS_BY_ID, read }
+        let (cache, sql) = (&self.caches.contents, CONTENTS_BY_ID);
+        Table { cache, sql, read: content, keep: kept, is_enough: is_whole }
+    }
+
+    /// What is remembered of contents.
+    fn kept_table(&self) -> Table<'_, Arc<Content>, ByBytes> {
+        let read = |row: &dyn Columns| kept(&content(row)?, row);
+        Table { read, keep: whole, is_enough: always, ..self.contents_table() }
     }
 
     fn senders(&self) -> Table<'_, Arc<Sender>, UnitWeighter> {
         let read = |row: &dyn Columns| {
             Ok(Arc::new(Sender { reported_by: row.text(1)?, remote_address: row.text(2)? }))
         };
-        Table { cache: &self.caches.senders, sql: SENDERS_BY_ID, read }
+        Table {
+            cache: &self.caches.senders,
+            sql: SENDERS_BY_ID,
+            read,
+            keep: whole,
+            is_enough: always,
+        }
     }
 
     fn runs_table(&self) -> Table<'_, Arc<Run>, UnitWeighter> {
         let read =
             |row: &dyn Columns| Ok(Arc::new(Run { run_id: row.text(1)?, run_url: row.text(2)? }));
-        Table { cache: &self.caches.runs, sql: RUNS_BY_ID, read }
+        Table { cache: &self.caches.runs, sql: RUNS_BY_ID, read, keep: whole, is_enough: always }
     }
 
     /// Turns narrow rows into entries, in the same order. A number that leads nowhere (a damaged
@@ -131,8 +179,28 @@ impl Dictionary {
         connection: &Connection,
         rows: &[NarrowEntry],
     ) -> Result<Vec<Entry>, Trouble> {
+        let contents = self.contents_now(connection, rows.iter().map(|row| row.content_id))?;
+        self.resolve_with(connection, rows, contents)
+    }
+
+    /// The same with what is remembered of the contents: enough to apply entries, not to write them.
+    pub fn resolve_kept_now(
+        &self,
+        connection: &Connection,
+        rows: &[NarrowEntry],
+    ) -> Result<Vec<Entry>, Trouble> {
+        let contents = self.kept_now(connection, rows.iter().map(|row| row.content_id))?;
+        self.resolve_with(connection, rows, contents)
+    }
+
+    fn resolve_with(
+        &self,
+        connection: &Connection,
+        rows: &[NarrowEntry],
+        contents: HashMap<i64, Arc<Content>>,
+    ) -> Result<Vec<Entry>, Trouble> {
         let referred = Referred {
-            contents: self.contents_now(connection, rows.iter().map(|row| row.content_id))?,
+            contents,
             hosts: self.hosts().ask_now(connection, rows.iter().map(|row| row.host_id))?,
             senders: self.senders().ask_now(connection, rows.iter().map(|row| row.sender_id))?,
             runs: self.runs_now(connection, rows.iter().filter_map(|row| row.run_id))?,
@@ -156,6 +224,24 @@ impl Dictionary {
         ids: impl Iterator<Item = i64>,
     ) -> Result<HashMap<i64, Arc<Content>>, Trouble> {
         self.contents_table().ask_now(connection, ids)
+    }
+
+    /// What is remembered of the contents of these numbers.
+    pub async fn kept(
+        &self,
+        connection: &mut SqliteConnection,
+        ids: impl Iterator<Item = i64>,
+    ) -> Result<HashMap<i64, Arc<Content>>, sqlx::Error> {
+        self.kept_table().ask(connection, ids).await
+    }
+
+    /// The same on the caller's thread.
+    pub fn kept_now(
+        &self,
+        connection: &Connection,
+        ids: impl Iterator<Item = i64>,
+    ) -> Result<HashMap<i64, Arc<Content>>, Trouble> {
+        self.kept_table().ask_now(connection, ids)
     }
 
     /// The runs of these numbers.
@@ -186,7 +272,9 @@ impl<T: Clone, W: Weighter<i64, T> + Clone> Table<'_, T, W> {
     ) -> Result<HashMap<i64, T>, sqlx::Error> {
         let (mut known, missing) = self.known(ids);
         if let Some(missing) = missing {
-            for row in sqlx::query(self.sql).bind(missing).fetch_all(connection).await? {
+            // One by one: a row may be large.
+            let mut rows = sqlx::query(self.sql).bind(missing).fetch(connection);
+            while let Some(row) = rows.try_next().await? {
                 self.learn(&mut known, &row)?;
             }
         }
@@ -218,7 +306,7 @@ impl<T: Clone, W: Weighter<i64, T> + Clone> Table<'_, T, W> {
                 continue;
             }
             last = Some(id);
-            match self.cache.get(&id) {
+            match self.cache.get(&id).filter(self.is_enough) {
                 Some(value) => drop(known.insert(id, value)),
                 None => missing.push(id),
             }
@@ -232,7 +320,7 @@ impl<T: Clone, W: Weighter<i64, T> + Clone> Table<'_, T, W> {
 
     fn learn(&self, known: &mut HashMap<i64, T>, row: &dyn Columns) -> Result<(), Trouble> {
         let (id, value) = (row.number(0)?, (self.read)(row)?);
-        self.cache.insert(id, value.clone());
+        self.cache.insert(id, (self.keep)(&value, row)?);
         known.insert(id, value);
         Ok(())
     }

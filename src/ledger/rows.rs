@@ -1,7 +1,7 @@
 //! Row types, and their way to and from the domain's types.
 
 use crate::domain::content::{Content, ContentDigest, Labels};
-use crate::domain::files::{ChangedFile, FileDetail};
+use crate::domain::files::{ChangedFile, FileDetail, Files};
 use crate::domain::time::Timestamp;
 use crate::domain::tree::Hash;
 use crate::domain::words::{FileKind, Kind, Source, Status, Transition, ValidationStatus};
@@ -140,7 +140,7 @@ pub fn content_json(id: i64, digest: &ContentDigest, content: &Content) -> Value
         id,
         crate::domain::line::hex(digest),
         content.status.map(Status::code),
-        json(content.changed_files.as_ref().map(to_json)),
+        json(content.changed_files.as_ref().map(|files| files.json().into_owned())),
         content.declared_count,
         content.max_age,
         i64::from(content.max_age_sent),
@@ -165,7 +165,7 @@ fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("only string keys")
 }
 
-/// Reads a row of `content`: all its columns but the digest.
+/// Reads the first columns of a row of `content`, but for the digest.
 pub fn content_from_row(row: &dyn Columns) -> Result<Content, Trouble> {
     let code = |column| row.integer(column);
     let time = |column| row.integer(column).map(|time| time.map(Timestamp));
@@ -197,7 +197,8 @@ fn damaged(what: &str) -> Trouble {
     Trouble::damaged(format!("content.{what} is damaged"))
 }
 
-fn files_from_json(json: &str) -> Result<Vec<ChangedFile>, Trouble> {
+/// Reads `content.changed_files`.
+pub fn files_from_json(json: &str) -> Result<Files, Trouble> {
     let list: Vec<Value> = serde_json::from_str(json).map_err(|_| damaged("changed_files"))?;
     list.into_iter()
         .map(|element| match element {

@@ -14,6 +14,14 @@ const KNOWN_FILE_SETS: &str =
     "SELECT digest, id FROM file_set WHERE digest IN (SELECT value FROM json_each($1))";
 const INSERT_FILE_SETS: &str = "INSERT INTO file_set (id, digest, paths) \
      SELECT value->>0, value->>1, value->>2 FROM json_each(?)";
+/// Sets whose paths a content lists that is in the database. If there is none, nothing fits `NOT NULL`.
+const INSERT_LISTED_SETS: &str = "INSERT INTO file_set (id, digest, paths) \
+     SELECT g.value->>0, g.value->>1, (SELECT json_group_array(DISTINCT \
+            iif(f.type = 'object', f.value->>'path', f.value) \
+            ORDER BY iif(f.type = 'object', f.value->>'path', f.value)) \
+        FROM content c, json_each(c.changed_files) f WHERE c.digest = g.value->>2 \
+        HAVING count(*) > 0) \
+     FROM json_each(?) g";
 const INSERT_SEGMENTS: &str = "INSERT INTO segment \
      (host_id, start, end, status, silent, file_set_id, reports, deployments, deployment_id) \
      SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
@@ -102,12 +110,17 @@ pub fn number_file_sets<'f>(
             }
         }
     }
-    let (mut numbers, mut fresh) = (HashMap::default(), Vec::<Value>::new());
+    let (mut numbers, mut fresh, mut listed) =
+        (HashMap::default(), Vec::<Value>::new(), Vec::<Value>::new());
     for (digest, files) in wanted {
-        let number = writer.file_sets.number(&digest, |id| {
-            fresh.push(json!([id, hex(&digest), json!(files.paths()).to_string()]));
+        let number = writer.file_sets.number(&digest, |id| match files.stored() {
+            None => fresh.push(json!([id, hex(&digest), files.json()])),
+            Some((_, content)) => {
+                listed.push(json!([id, hex(&digest), content.map(|content| hex(&content))]));
+            }
         });
         numbers.insert(digest, number);
     }
-    Ok((numbers, Step::insert(INSERT_FILE_SETS, &fresh).into_iter().collect()))
+    let steps = [Step::insert(INSERT_FILE_SETS, &fresh), Step::insert(INSERT_LISTED_SETS, &listed)];
+    Ok((numbers, steps.into_iter().flatten().collect()))
 }

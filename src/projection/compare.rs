@@ -3,6 +3,7 @@
 use super::fold::{Folded, Root, fold_host, roots};
 use crate::domain::content::ContentDigest;
 use crate::domain::course::Change;
+use crate::domain::files::FileSet;
 use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::report::Source;
@@ -262,7 +263,7 @@ impl Right {
                     s.reports,
                     s.deployments,
                     digest(s.deployment),
-                    s.files.text()
+                    shown(&s.files)
                 )),
                 Change::Opened(e) => {
                     let (start, after) = (e.started_at.0, e.started_after.map(|time| time.0));
@@ -281,7 +282,7 @@ impl Right {
                     episodes.insert((start, id), show(&row) + " -");
                 }
                 Change::Seen { episode, files: set, id } => {
-                    files.entry((*episode, set.text())).or_insert(*id);
+                    files.entry((*episode, shown(set))).or_insert(*id);
                 }
                 Change::Closed(e, by) => {
                     let (start, id) = (e.started_at.0, e.id as i64);
@@ -333,7 +334,15 @@ fn numbers(row: &SqliteRow, columns: usize) -> Result<String, sqlx::Error> {
 }
 
 fn paths(row: &SqliteRow, column: usize) -> Result<String, sqlx::Error> {
-    Ok(file_set(row.try_get::<Option<&str>, _>(column)?)?.text())
+    Ok(shown(&file_set(row.try_get::<Option<&str>, _>(column)?)?))
+}
+
+/// The paths of a set; of a long one the digest.
+fn shown(files: &FileSet) -> String {
+    match files.kept().stored() {
+        Some((digest, _)) => hex(&digest),
+        None => files.text(),
+    }
 }
 
 fn show(columns: &[Option<i64>]) -> String {

@@ -40,7 +40,7 @@ impl Names {
 pub struct Walked {
     /// The row.
     pub row: NarrowEntry,
-    /// What it says.
+    /// What is remembered of what it says.
     pub content: Arc<Content>,
     /// The run it named.
     pub run: Option<Arc<Run>>,
@@ -69,7 +69,7 @@ pub async fn walked(
     dictionary: &Dictionary,
     rows: Vec<NarrowEntry>,
 ) -> Result<Vec<Walked>, sqlx::Error> {
-    let contents = dictionary.contents(connection, rows.iter().map(|row| row.content_id)).await?;
+    let contents = dictionary.kept(connection, rows.iter().map(|row| row.content_id)).await?;
     let runs = dictionary.runs(connection, rows.iter().filter_map(|row| row.run_id)).await?;
     let walked = |row: NarrowEntry| {
         let missing = || Trouble::damaged("an entry's content is missing".into());
@@ -328,7 +328,7 @@ impl<'c> Resume<'c> {
         let damaged = || sqlx::Error::Decode("segments are missing; run `rebuild`".into());
         let row = row.ok_or_else(damaged)?;
         course.status = Status::from_code(row.try_get(1)?).ok_or_else(damaged)?;
-        course.files = file_set(row.try_get::<Option<&str>, _>(2)?)?;
+        course.files = file_set(row.try_get::<Option<&str>, _>(2)?)?.kept();
         course.deployment = row.try_get::<Option<&str>, _>(3)?.and_then(unhex);
         Ok(Timestamp(row.try_get(0)?))
     }

@@ -228,7 +228,7 @@ impl Writer {
             None => FileSet::NONE,
             Some(id) => {
                 let paths = self.ask(FILE_SET, [id], |row| row.get::<_, String>(0))?.pop();
-                file_set(paths.as_deref())?
+                file_set(paths.as_deref())?.kept()
             }
         };
         Ok(Course { files, ..course })

@@ -163,7 +163,7 @@ impl Writer {
             None => None,
             Some((place, id)) => {
                 let dictionary = self.dictionary.clone();
-                let known = dictionary.contents_now(self.connection()?, std::iter::once(id))?;
+                let known = dictionary.kept_now(self.connection()?, std::iter::once(id))?;
                 known.get(&id).map(|content| Word { place, value: content.clone() })
             }
         };
@@ -221,7 +221,7 @@ impl Writer {
         let dictionary = self.dictionary.clone();
         let connection = self.connection()?;
         let said = || stored.iter().map(|(.., said)| *said);
-        let contents = dictionary.contents_now(connection, said().map(|said| said.0))?;
+        let contents = dictionary.kept_now(connection, said().map(|said| said.0))?;
         let runs = dictionary.runs_now(connection, said().filter_map(|said| said.1))?;
         let mut twins = HashMap::<TwinKey, Vec<Twin>>::new();
         for (id, (name, source, time), (content, run)) in stored {

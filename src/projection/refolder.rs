@@ -215,7 +215,7 @@ async fn boundaries(
     }
     let query = sqlx::query(BOUNDARIES).bind(root).bind(behind.0).bind(end.0);
     for row in query.fetch_all(&mut *connection).await? {
-        let files = file_set(row.try_get::<Option<&str>, _>(2)?)?;
+        let files = file_set(row.try_get::<Option<&str>, _>(2)?)?.kept();
         let deployment = row.try_get::<Option<&str>, _>(3)?.and_then(unhex);
         found.insert(Timestamp(row.try_get(0)?), (row.try_get(1)?, files, deployment));
     }

@@ -62,7 +62,7 @@ impl<'k> Replay<'k> {
             after = last.id;
             let rows: Vec<_> = rows.into_iter().filter(|row| self.is_behind(row)).collect();
             let dictionary = writer.dictionary.clone();
-            let entries = dictionary.resolve_now(writer.connection()?, &rows)?;
+            let entries = dictionary.resolve_kept_now(writer.connection()?, &rows)?;
             for (row, entry) in rows.iter().zip(entries) {
                 if row.kind == Kind::Alias {
                     return Ok(None);

@@ -199,7 +199,7 @@ impl Named {
         dictionary: &Dictionary,
     ) -> Result<(), sqlx::Error> {
         let said = self.said(speaking);
-        self.contents = dictionary.contents(connection, said.iter().map(|said| said.0)).await?;
+        self.contents = dictionary.kept(connection, said.iter().map(|said| said.0)).await?;
         self.runs = dictionary.runs(connection, said.iter().filter_map(|said| said.1)).await?;
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Named {
         dictionary: &Dictionary,
     ) -> Result<(), Trouble> {
         let said = self.said(speaking);
-        self.contents = dictionary.contents_now(connection, said.iter().map(|said| said.0))?;
+        self.contents = dictionary.kept_now(connection, said.iter().map(|said| said.0))?;
         self.runs = dictionary.runs_now(connection, said.iter().filter_map(|said| said.1))?;
         Ok(())
     }

@@ -87,8 +87,8 @@ pub struct TailEntry {
 impl TailEntry {
     /// `before`: the entry of the same host before it, with which it may share what they say.
     fn of(new: &NewEntry, before: Option<&Self>) -> Self {
-        let shared = before.is_some_and(|before| Arc::ptr_eq(&before.content, &new.entry.content));
-        let own = if shared { 0 } else { new.entry.content.weight() };
+        let shared = before.is_some_and(|before| Arc::ptr_eq(&before.content, &new.kept));
+        let own = if shared { 0 } else { new.kept.weight() };
         Self {
             bytes: size_of::<Self>() + own,
             host_id: new.host_id,
@@ -96,7 +96,7 @@ impl TailEntry {
             kind: new.entry.kind,
             source: new.entry.source,
             reported_at: new.entry.reported_at,
-            content: new.entry.content.clone(),
+            content: new.kept.clone(),
             digest: new.digest,
             run: new.entry.run.clone(),
             out_of_order: new.out_of_order,

@@ -147,6 +147,7 @@ impl Task {
             transition: Transition::None,
         };
         let hash = Hash(self.hash_of(&entry));
-        NewEntry { entry, host_id: 0, root: 0, digest, hash, out_of_order: false }
+        let kept = entry.content.clone();
+        NewEntry { entry, kept, host_id: 0, root: 0, digest, hash, out_of_order: false }
     }
 }

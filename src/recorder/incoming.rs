@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 
 /// Reports after which a batch takes no further request.
 const BATCH_REPORTS: usize = 1000;
+/// Bytes of bodies after which it takes none: a batch is written as texts, each several times as large.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// What becomes of each submission.
 pub(super) type Results = Vec<Result<Vec<Receipt>, RecordError>>;
@@ -31,6 +33,8 @@ pub(super) struct Incoming {
     pub reports: usize,
     /// Whether nothing else is taken.
     pub alone: bool,
+    /// Bytes of their bodies.
+    bytes: usize,
 }
 
 impl Incoming {
@@ -46,6 +50,7 @@ impl Incoming {
             last: None,
             reports: 0,
             alone: false,
+            bytes: 0,
         }
     }
 
@@ -56,6 +61,7 @@ impl Incoming {
             Job::Record(submission, answer) => {
                 self.waiting_bytes.fetch_sub(submission.bytes, Ordering::Relaxed);
                 self.reports += submission.reports.len();
+                self.bytes += submission.bytes;
                 self.submissions.push(submission);
                 self.answers.push(answer);
             }
@@ -76,6 +82,7 @@ impl Incoming {
     pub fn take_waiting(&mut self, waiting: &mut Waiting) -> bool {
         let mut any = false;
         while self.reports < BATCH_REPORTS
+            && self.bytes < BATCH_BYTES
             && self.last.is_none()
             && !self.alone
             && let Some(job) = waiting.try_next()

@@ -49,6 +49,7 @@ impl Stage<'_> {
                 source: Source::Pushgateway,
                 reported_at: push.run_at,
                 content: push.absence.clone(),
+                kept: push.absence.clone(),
                 digest: push.absence_digest,
                 run: None,
             };

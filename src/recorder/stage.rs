@@ -270,6 +270,7 @@ impl<'t> Stage<'t> {
             entry,
             host_id,
             root,
+            kept: report.kept.clone(),
             digest: report.digest,
             hash: Hash(hash),
             out_of_order: heard.out_of_order,

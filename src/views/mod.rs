@@ -2,6 +2,7 @@
 //! or a terminal.
 
 pub mod history;
+mod listed;
 pub mod lookback;
 pub mod proofs;
 pub mod readers;

@@ -33,6 +33,7 @@ mod legacy;
 mod lock;
 mod log;
 mod logs;
+mod memory;
 mod merkle;
 mod metrics;
 mod migration;

@@ -77,7 +77,7 @@ fn longest_episodes(page: &mut String, data: &ReviewData) {
     longest.sort_by_key(|(length, _, record)| (std::cmp::Reverse(*length), record.episode.id));
     let rows = longest.iter().take(LIST).map(|(within, ended, record)| {
         let HostPeriod { attributes, .. } = &data.hosts[record.host];
-        let mut files: Vec<&str> = record.files.iter().map(String::as_str).take(3).collect();
+        let mut files: Vec<&str> = record.files.paths().take(3).collect();
         if record.files.len() > files.len() {
             files.push("…");
         }

@@ -88,7 +88,7 @@ fn at(entries: &[Sent], now: Timestamp) -> Option<(Status, bool, Vec<String>)> {
         let said = &sent.content;
         status = said.status.unwrap_or(status);
         match &said.changed_files {
-            Some(named) => files = named.iter().map(|file| file.path.clone()).collect(),
+            Some(named) => files = named.paths().iter().map(ToString::to_string).collect(),
             None if sent.source == Some(Source::Pipeline) => files.clear(),
             None if said.status == Some(Status::Synced) => files.clear(),
             None => {}
@@ -127,7 +127,7 @@ fn drifts(entries: &[Sent]) -> Vec<Drift> {
             continue;
         }
         match &said.changed_files {
-            Some(named) => files = named.iter().map(|file| file.path.clone()).collect(),
+            Some(named) => files = named.paths().iter().map(ToString::to_string).collect(),
             None if sent.source == Some(Source::Pipeline) => files.clear(),
             None if said.status == Some(Status::Synced) => files.clear(),
             None => {}
@@ -181,7 +181,9 @@ fn check(entries: &[Sent]) {
             .filter(|segment| (segment.start..segment.end).contains(&edge))
             .collect();
         assert!(found.len() <= 1, "{found:?}");
-        let found = found.first().map(|s| (s.status, s.silent, s.files.paths().to_vec()));
+        let found = found
+            .first()
+            .map(|s| (s.status, s.silent, s.files.paths().map(str::to_owned).collect::<Vec<_>>()));
         assert_eq!(found, at(entries, edge), "at {edge}");
     }
     for segment in &segments {
@@ -220,7 +222,7 @@ fn check_episodes(
     for change in changes {
         match change {
             Change::Seen { episode, files, .. } => {
-                seen.extend(files.paths().iter().map(|path| (*episode, path.clone())));
+                seen.extend(files.paths().map(|path| (*episode, path.to_owned())));
             }
             Change::Closed(episode, closing) => found.push((episode.clone(), Some(*closing))),
             Change::Segment(_) | Change::Opened(_) => {}

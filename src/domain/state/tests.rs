@@ -36,6 +36,7 @@ fn any_report() -> impl Strategy<Value = (i64, Report)> {
                 source,
                 reported_at: reported.then_some(Timestamp(time * SECOND)),
                 digest: content.digest(),
+                kept: Arc::new(content.clone()),
                 content: Arc::new(content),
                 run: None,
             };
@@ -153,8 +154,8 @@ fn check_any_order(all: &Placed) {
 }
 
 fn paths(state: &Before) -> std::collections::BTreeSet<String> {
-    let files = state.files.iter().flat_map(|content| content.files());
-    files.map(|file| file.path.clone()).collect()
+    let files = state.files.iter().flat_map(|content| &content.changed_files);
+    files.flat_map(|files| files.paths()).map(std::borrow::Cow::into_owned).collect()
 }
 
 proptest! {
@@ -178,6 +179,7 @@ fn the_newest_word_decides_whether_a_host_is_stale() {
             source: Source::Cron,
             reported_at: None,
             digest: content.digest(),
+            kept: Arc::new(content.clone()),
             content: Arc::new(content),
             run: None,
         };

@@ -32,7 +32,7 @@ pub fn write(text: &mut Text, hosts: &[Arc<HostState>], now: Timestamp) {
     }
     text.family("gitops_host_changed_files", "gauge", "Files that differ from Git.");
     for (state, labels) in hosts() {
-        let files = state.files_in_force().map_or(0, |content| content.files().len());
+        let files = state.files_in_force().map_or(0, |content| content.files_count());
         text.labelled(labels, None, files as i64);
     }
     text.family(

@@ -2,6 +2,7 @@
 
 use super::{Csv, PastParams, PastQuery, Seconds, named};
 use crate::domain::cursor::{Cursor, filter_digest};
+use crate::domain::files::{FileSet, Joined};
 use crate::domain::names::HostKey;
 use crate::domain::place::Place;
 use crate::domain::report::Source;
@@ -16,7 +17,6 @@ use crate::views::{EpisodeRecord, HostChoice, Question, Readers, Width};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// Rows of a page if the request does not say.
@@ -60,12 +60,12 @@ pub struct EpisodeItem<'a> {
     #[schema(value_type = f64, example = 1800)]
     pub drifted_seconds: Seconds,
     /// All files seen, sorted.
-    #[schema(example = json!(["rsyslog.conf", "rsyslog.d/30-lab.conf"]))]
-    pub changed_files: &'a BTreeSet<String>,
+    #[schema(value_type = std::collections::BTreeSet<String>, example = json!(["rsyslog.conf", "rsyslog.d/30-lab.conf"]))]
+    pub changed_files: &'a FileSet,
     #[schema(example = 2)]
     pub changed_files_count: usize,
-    #[schema(example = "rsyslog.conf, rsyslog.d/30-lab.conf")]
-    pub changed_files_text: String,
+    #[schema(value_type = String, example = "rsyslog.conf, rsyslog.d/30-lab.conf")]
+    pub changed_files_text: Joined<'a>,
     /// Reports from the opening one to the last before the closing one.
     #[schema(example = 15)]
     pub reports: u64,
@@ -91,7 +91,6 @@ impl<'a> EpisodeItem<'a> {
         let EpisodeRecord { episode, closed, files, .. } = record;
         let between = |from: Timestamp, to: Timestamp| Seconds((to.0 - from.0).max(0).into());
         let ended_at = closed.as_ref().map(|closed| closed.place.time);
-        let paths: Vec<&str> = files.iter().map(String::as_str).collect();
         Self {
             id: episode.id.to_string(),
             server_group: &key.server_group,
@@ -109,7 +108,7 @@ impl<'a> EpisodeItem<'a> {
             drifted_seconds: Seconds(episode.drifted.into()),
             changed_files: files,
             changed_files_count: files.len(),
-            changed_files_text: paths.join(", "),
+            changed_files_text: Joined(files),
             reports: episode.reports,
             closed_by: closed.as_ref().map(|closed| closed.source.map_or("retire", Source::word)),
             commit_sha: closed.as_ref().and_then(|closed| closed.commit_sha.as_deref()),
@@ -151,9 +150,9 @@ fn csv(items: &[EpisodeItem<'_>]) -> Vec<u8> {
         csv.plain(item.duration_min_seconds);
         csv.maybe(item.duration_max_seconds);
         csv.plain(item.drifted_seconds);
-        csv.plain(serde_json::to_string(item.changed_files).expect("strings are JSON"));
+        csv.plain(item.changed_files.json());
         csv.plain(item.changed_files_count);
-        csv.text(Some(&item.changed_files_text));
+        csv.text(Some(&item.changed_files.text()));
         csv.plain(item.reports);
         csv.maybe(item.closed_by);
         csv.text(item.commit_sha);
@@ -202,7 +201,7 @@ pub(super) struct Pick {
 impl Pick {
     fn passes(&self, record: &EpisodeRecord) -> bool {
         let names = |wanted: &String| match wanted.strip_suffix('*') {
-            Some(prefix) => record.files.iter().any(|path| path.starts_with(prefix)),
+            Some(prefix) => record.files.paths().any(|path| path.starts_with(prefix)),
             None => record.files.contains(wanted),
         };
         let place = Place { time: record.episode.started_at, id: record.episode.id };

@@ -65,7 +65,7 @@ impl ReviewData {
                     started_at: record.episode.started_at,
                     ended_at: record.closed.as_ref().map(|closed| closed.place.time),
                     repaired: record.closed.as_ref().is_some_and(|closed| closed.source.is_some()),
-                    files: record.files.iter().cloned().collect(),
+                    files: record.files.clone(),
                 });
             }
             Ok(Self {

@@ -2,7 +2,7 @@
 //! and Status history (`step=`) take as they are.
 
 use super::{PastParams, PastQuery, Seconds, named};
-use crate::domain::files::FileSet;
+use crate::domain::files::{FileSet, Joined};
 use crate::domain::names::HostKey;
 use crate::domain::report::Status;
 use crate::domain::time::{SECOND, Timestamp};
@@ -49,15 +49,15 @@ pub struct TimelineItem<'a> {
     #[schema(required, example = 2)]
     pub changed_files_count: Option<usize>,
     /// Sorted distinct paths joined by `, `; null while not measured.
-    #[schema(required, example = "rsyslog.conf, rsyslog.d/30-lab.conf")]
-    pub changed_files_text: Option<String>,
+    #[schema(required, value_type = Option<String>, example = "rsyslog.conf, rsyslog.d/30-lab.conf")]
+    pub changed_files_text: Option<Joined<'a>>,
     /// Reports with a time in it.
     #[schema(example = 15)]
     pub reports: u64,
 }
 
 impl<'a> TimelineItem<'a> {
-    fn of(key: &'a HostKey, row: &TimelineRow) -> Self {
+    fn of(key: &'a HostKey, row: &'a TimelineRow) -> Self {
         Self {
             server_group: &key.server_group,
             host: &key.host,
@@ -66,8 +66,8 @@ impl<'a> TimelineItem<'a> {
             duration_seconds: Seconds(row.micros.into()),
             status: row.status.map_or("not_measured", Status::word),
             status_code: row.status.map_or(NOT_MEASURED, Status::code),
-            changed_files_count: row.files.as_ref().map(|files| files.paths().len()),
-            changed_files_text: row.files.as_ref().map(FileSet::text),
+            changed_files_count: row.files.as_ref().map(FileSet::len),
+            changed_files_text: row.files.as_ref().map(Joined),
             reports: row.reports,
         }
     }

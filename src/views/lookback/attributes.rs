@@ -92,7 +92,7 @@ impl Lookback<'_> {
                 ids.insert(row.try_get::<i64, _>(1)?, digest);
             }
         }
-        let contents = readers.dictionary().contents(self.connection, ids.keys().copied()).await?;
+        let contents = readers.dictionary().kept(self.connection, ids.keys().copied()).await?;
         Ok(contents.into_iter().map(|(id, content)| (ids[&id], content)).collect())
     }
 

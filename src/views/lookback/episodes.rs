@@ -2,6 +2,7 @@
 
 use crate::domain::content::ContentDigest;
 use crate::domain::course::{Change, Closing, OpenEpisode};
+use crate::domain::files::FileSet;
 use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::place::Place;
@@ -12,10 +13,11 @@ use crate::projection::courses::file_set;
 use crate::projection::index::table_of;
 use crate::views::lookback::{Lookback, Past};
 use crate::views::readers::{ReadError, Readers, Width};
+use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// One episode, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +29,7 @@ pub struct EpisodeRecord {
     /// How it ended.
     pub closed: Option<Closed>,
     /// All files seen, sorted.
-    pub files: BTreeSet<String>,
+    pub files: FileSet,
 }
 
 /// How an episode ended.
@@ -133,6 +135,7 @@ impl Lookback<'_> {
     /// The episodes that overlap the stretch, by host and time. An episode that has ended where the
     /// stretch begins does not overlap it.
     pub async fn episodes(&mut self) -> Result<Vec<EpisodeRecord>, Trouble> {
+        self.look_up_sets().await?;
         let mut episodes = self.stored_episodes().await?;
         self.fill_in_files(&mut episodes).await?;
         for (host, past) in self.hosts.iter().enumerate() {
@@ -186,7 +189,7 @@ impl Lookback<'_> {
                 drifted: row.try_get(9)?,
             },
             closed,
-            files: BTreeSet::new(),
+            files: FileSet::NONE,
         })
     }
 
@@ -195,13 +198,15 @@ impl Lookback<'_> {
         let ids: Vec<(u64, i64)> =
             episodes.iter().map(|record| (record.episode.id, right_until(record))).collect();
         let query = sqlx::query(FILES).bind(json!(ids).to_string()).bind(self.as_of as i64);
-        let mut files: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
-        for row in query.fetch_all(&mut *self.connection).await? {
+        let mut files: BTreeMap<i64, Vec<FileSet>> = BTreeMap::new();
+        let mut rows = query.fetch(&mut *self.connection);
+        while let Some(row) = rows.try_next().await? {
             let seen = file_set(row.try_get::<Option<&str>, _>(1)?)?;
-            files.entry(row.try_get(0)?).or_default().extend(seen.paths().iter().cloned());
+            files.entry(row.try_get(0)?).or_default().push(seen);
         }
         for record in episodes {
-            record.files = files.remove(&(record.episode.id as i64)).unwrap_or_default();
+            let seen = files.remove(&(record.episode.id as i64)).unwrap_or_default();
+            record.files = FileSet::union(seen.iter());
         }
         Ok(())
     }
@@ -240,11 +245,12 @@ impl Past {
                     host,
                     episode: episode.clone(),
                     closed: None,
-                    files: BTreeSet::new(),
+                    files: FileSet::NONE,
                 }),
                 Change::Seen { episode, files, .. } => {
                     if let Some(at) = find(episodes, *episode) {
-                        episodes[at].files.extend(files.paths().iter().cloned());
+                        let known = &mut episodes[at].files;
+                        *known = FileSet::union([&*known, files].into_iter());
                     }
                 }
                 Change::Closed(episode, by) => {

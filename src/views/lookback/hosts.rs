@@ -2,8 +2,8 @@
 
 use super::{HostChoice, Lookback, Past};
 use crate::domain::apply::{Host, hear};
-use crate::domain::course::Course;
-use crate::domain::files::FileSet;
+use crate::domain::course::{Change, Course};
+use crate::domain::files::{FileSet, FileSetDigest};
 use crate::domain::names::HostKey;
 use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
@@ -14,6 +14,7 @@ use crate::projection::courses::{Names, Resume, Walk, Walked, file_set, walked};
 use crate::projection::fold::{Root, roots};
 use crate::projection::index::Index;
 use crate::projection::state_value::{ENTRIES_BY_ID, Named, StateValue};
+use crate::views::listed::look_up;
 use crate::views::readers::Readers;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
@@ -132,7 +133,7 @@ impl Lookback<'_> {
                 Some(id) => {
                     let query = sqlx::query(FILE_SET).bind(id);
                     let row = query.fetch_one(&mut *self.connection).await?;
-                    file_set(row.try_get::<Option<&str>, _>(0)?)?
+                    file_set(row.try_get::<Option<&str>, _>(0)?)?.kept()
                 }
             };
             host.course = Course { files, ..course };
@@ -206,6 +207,22 @@ impl Lookback<'_> {
         }
         let attributes = Attributes::bare(key.clone());
         Ok(Past { attributes, names: names.clone(), course, resumed, since, deployed: None })
+    }
+
+    /// Looks up the paths of long sets in what is not written down.
+    pub(super) async fn look_up_sets(&mut self) -> Result<(), sqlx::Error> {
+        let mut found = HashMap::<FileSetDigest, FileSet>::new();
+        for past in &mut self.hosts {
+            let since = past.since.iter_mut().filter_map(Change::files_mut);
+            for files in std::iter::once(&mut past.course.files).chain(since) {
+                let Some((digest, _)) = files.stored() else { continue };
+                if !found.contains_key(&digest) {
+                    found.insert(digest, look_up(self.connection, files).await?);
+                }
+                files.clone_from(&found[&digest]);
+            }
+        }
+        Ok(())
     }
 
     /// For each name, the earliest time of an entry that came out of order behind `as_of`.

@@ -8,6 +8,7 @@ use crate::domain::time::Timestamp;
 use crate::files::trouble::Trouble;
 use crate::projection::courses::file_set;
 use crate::views::lookback::{Lookback, Past};
+use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -61,6 +62,7 @@ struct Uncounted {
 impl Lookback<'_> {
     /// The segments of every host, clipped to the stretch.
     pub async fn segments(&mut self) -> Result<Vec<Clipped>, Trouble> {
+        self.look_up_sets().await?;
         let rows = self.stored(&[EACH, STORED].concat()).await?;
         let sets = self.file_sets(&rows).await?;
         let mut hosts: Vec<Vec<Segment>> = vec![Vec::new(); self.hosts.len()];
@@ -98,6 +100,7 @@ impl Lookback<'_> {
 
     /// What every host's time in the stretch was, added up by status, silence and files.
     pub async fn stretches(&mut self) -> Result<Vec<Vec<Stretch>>, Trouble> {
+        self.look_up_sets().await?;
         let rows = self.stored(&[SUMS, STORED, BY_STATE].concat()).await?;
         let sets = self.file_sets(&rows).await?;
         let mut hosts: Vec<Vec<Stretch>> = vec![Vec::new(); self.hosts.len()];
@@ -259,10 +262,11 @@ impl Lookback<'_> {
             rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
         let ids: Vec<i64> = ids.into_iter().flatten().collect();
         let query = sqlx::query(FILE_SETS).bind(json!(ids).to_string());
-        let rows = query.fetch_all(&mut *self.connection).await?;
-        let set =
-            |row: &SqliteRow| Ok((row.try_get(0)?, file_set(row.try_get::<Option<&str>, _>(1)?)?));
-        rows.iter().map(set).collect()
+        let (mut sets, mut rows) = (HashMap::new(), query.fetch(&mut *self.connection));
+        while let Some(row) = rows.try_next().await? {
+            sets.insert(row.try_get(0)?, file_set(row.try_get::<Option<&str>, _>(1)?)?);
+        }
+        Ok(sets)
     }
 }
 

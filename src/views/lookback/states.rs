@@ -62,7 +62,7 @@ impl Lookback<'_> {
         let found = self.registers().await?;
         let entries = || found.iter().flat_map(|found| found.newest.iter().flatten());
         let ids: Vec<i64> = entries().map(|(_, content, _)| *content).collect();
-        let contents = readers.dictionary().contents(self.connection, ids.into_iter()).await?;
+        let contents = readers.dictionary().kept(self.connection, ids.into_iter()).await?;
         let ids: Vec<i64> = entries().filter_map(|(.., run)| *run).collect();
         let runs = readers.dictionary().runs(self.connection, ids.into_iter()).await?;
         let states = self.hosts.iter().zip(&found);
@@ -198,7 +198,7 @@ fn state(
     let reports = found.reports + folded + course.open?.reports;
     // What is in force is what the course says: a retirement may stand between.
     let in_force = Word { place: newest.place, value: course.status };
-    let files = word(FILES).filter(|word| course.files.is_of(word.value.files()));
+    let files = word(FILES).filter(|word| word.value.has_set(&course.files));
     Some(HostState {
         key: past.attributes.key.clone(),
         host_id: past.root(),
