@@ -11,11 +11,14 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::watch;
 
 /// All hosts, ordered by group and host.
 #[derive(Debug, Default)]
 pub struct Board {
     inner: RwLock<Inner>,
+    /// The newest entry's id once more, for those who wait for one.
+    grown: watch::Sender<u64>,
 }
 
 /// One consistent view of the board.
@@ -124,6 +127,21 @@ impl Board {
         self.read().size
     }
 
+    /// Waits until there is an entry of this id; without end if none comes.
+    pub async fn reaches(&self, id: u64) {
+        let mut grown = self.grown.subscribe();
+        // It fails only without a board.
+        let _ = grown.wait_for(|size| *size >= id).await;
+    }
+
+    /// Lets readers in again, and wakes those who wait for what is there now.
+    fn put_up(&self, mut inner: RwLockWriteGuard<'_, Inner>, size: u64) {
+        inner.size = size;
+        inner.version += 1;
+        drop(inner);
+        self.grown.send_replace(size);
+    }
+
     /// Puts up the states that a commit has changed, and when jobs were last pushed if it changed that.
     pub fn publish(
         &self,
@@ -141,8 +159,7 @@ impl Board {
                 None => drop(inner.hosts.insert_sorted(state.key.clone(), state)),
             }
         }
-        inner.size = size;
-        inner.version += 1;
+        self.put_up(inner, size);
     }
 
     /// Puts up that a host goes on under another name, with this state.
@@ -160,8 +177,7 @@ impl Board {
             Some(known) => *known = state,
             None => drop(inner.hosts.insert_sorted(state.key.clone(), state)),
         }
-        inner.size = size;
-        inner.version += 1;
+        self.put_up(inner, size);
     }
 
     /// Puts up what was loaded from the database, and nothing else. `former`: names, their numbers,
@@ -186,8 +202,7 @@ impl Board {
         inner.hosts = hosts;
         inner.former = former;
         inner.last_runs = last_runs;
-        inner.size = size;
-        inner.version += 1;
+        self.put_up(inner, size);
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::app::AppState;
 use super::problem::Problem;
-use super::{body, outcomes};
+use super::{body, outcomes, position};
 use crate::domain::access::{Caller, Denial, Scope};
 use crate::domain::report::Source;
 use actix_web::body::{BoxBody, MessageBody};
@@ -57,17 +57,22 @@ impl Needs {
     }
 }
 
-/// Lets a request in, or answers it. Who it comes from is then among its extensions.
+/// Lets a request in, or answers it. Who it comes from is then among its extensions. If the route
+/// `shows_history`, it is let in when the entry is there that it asks for.
 pub async fn admitted(
     needs: Arc<[(&'static str, Needs)]>,
+    shows_history: bool,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let needs = needs.iter().find(|(method, _)| *method == request.method().as_str());
-    let needs = needs.map_or(NOTHING, |(_, needs)| *needs);
+    let taken = needs.iter().find(|(method, _)| *method == request.method().as_str());
+    let needs = taken.map_or(NOTHING, |(_, needs)| *needs);
     let app = request.app_data::<web::Data<AppState>>().cloned();
-    let refused = match &app {
-        Some(app) => judge(needs, &request, app).err(),
+    let refused = match app.as_ref().map(|app| (app, judge(needs, &request, app))) {
+        Some((app, Ok(()))) if shows_history && taken.is_some() => {
+            position::awaited(request.query_string(), &app.board).await.err()
+        }
+        Some((_, judged)) => judged.err(),
         None => None,
     };
     let (Some(app), Some(mut problem)) = (app, refused) else {

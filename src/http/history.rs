@@ -11,6 +11,7 @@ pub use walk::Walk;
 use super::lanes::Lane;
 use super::openapi::shapes::{HistoryPage, HistoryParams};
 use super::params::{Params, host_key};
+use super::position::named;
 use super::problem::{Problem, ProblemBody};
 use super::respond;
 use super::{AppState, host_filter::HostFilter};
@@ -87,10 +88,12 @@ async fn answer(
     let format = Format::of(&mut params, request.headers().get(header::ACCEPT));
     let query = HistoryQuery::of(&mut params, &hosts, app.now(), &app.board);
     params.check()?;
-    match format {
-        Format::Json => page(request, app, query).await,
-        format => stream::answer(request, app, query, format).await,
-    }
+    let position = query.position;
+    let answer = match format {
+        Format::Json => page(request, app, query).await?,
+        format => stream::answer(request, app, query, format).await?,
+    };
+    Ok(named(answer, position))
 }
 
 /// Bytes of a page of JSON, about; what is left goes to the next page.

@@ -5,7 +5,7 @@ use super::params::segments;
 use super::problem::{Problem, ProblemBody};
 use super::reports::sender;
 use super::stored::stored_files;
-use super::{AppState, access, body, respond};
+use super::{AppState, access, body, position, respond};
 use crate::domain::names::{HostKey, parse_name};
 use crate::ingest::acts::{Understood, parse_alias, parse_retire};
 use crate::recorder::{Act, ActError, Deed};
@@ -140,6 +140,7 @@ async fn act(
     let (deed, warnings) = parse(&body).map_err(Problem::from_refusal)?;
     let act = Act { key, deed, sender: sender(request, app) };
     let may_read = access::may_read(request);
+    let before = app.board.size();
     let mut receipt = app.recorder.act(act).await.map_err(|error| refuse(app, error, may_read))?;
     if !may_read {
         receipt.state = None;
@@ -158,7 +159,8 @@ async fn act(
         warnings: &warnings,
     };
     let body = serde_json::to_vec(&answer).expect("answers have only string keys");
-    Ok(HttpResponse::Ok().content_type(respond::JSON).body(body))
+    let known = position::of_receipts(before, [receipt.id].into_iter());
+    Ok(position::named(HttpResponse::Ok().content_type(respond::JSON).body(body), known))
 }
 
 /// Names of hosts that the request did not name itself are for those who may read.

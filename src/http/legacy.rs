@@ -4,7 +4,7 @@ use super::dto::V1Status;
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
 use super::stored::stored_files;
-use super::{AppState, respond};
+use super::{AppState, position, respond};
 use crate::domain::state::HostState;
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -28,13 +28,13 @@ pub async fn current(
     let mut params = Params::of(&request)?;
     let (repo, server) = (params.one("repo"), params.one("server"));
     params.check()?;
-    let state = {
+    let (state, known) = {
         let board = app.board.read();
         let wanted = board.present().filter(|state| {
             repo.as_deref().is_none_or(|repo| repo == &*state.key.server_group)
                 && server.as_deref().is_none_or(|server| server == &*state.key.host)
         });
-        wanted.max_by_key(|state| newness(state)).cloned()
+        (wanted.max_by_key(|state| newness(state)).cloned(), board.size)
     };
     let stored = match &state {
         Some(state) => stored_files(&app, state).await?,
@@ -44,7 +44,7 @@ pub async fn current(
         Some(state) => V1Status::of(state, stored.as_ref()),
         None => V1Status::EMPTY,
     };
-    Ok(respond::json(&request, &body))
+    Ok(position::named(respond::json(&request, &body), known))
 }
 
 /// A v1 report that came later wins; without any, the newest report.

@@ -12,6 +12,7 @@ pub use meters::{Meters, Outcome};
 
 use super::AppState;
 use super::lanes::Lane;
+use super::position::named;
 use super::problem::{Problem, ProblemBody};
 use super::respond::{self, accepts_gzip, compress};
 use crate::recorder::ClockFault;
@@ -38,23 +39,24 @@ pub async fn scrape(
 ) -> Result<HttpResponse, Problem> {
     let (gzip, of) = (accepts_gzip(request.headers()), app.clone());
     let making = async move || {
-        let text = write(&of);
+        let (text, position) = write(&of);
         let body = if gzip { compress(text.as_bytes()) } else { text.into_bytes().into() };
         let share = of.lanes.flight.whole(body.len()).await?;
-        Ok((body, share))
+        Ok((body, share, position))
     };
-    let (body, share) = app.lanes.work(Lane::Board, making).await?;
+    let (body, share, position) = app.lanes.work(Lane::Board, making).await?;
     let mut response = HttpResponse::Ok();
     response.content_type(TEXT_FORMAT).insert_header((header::VARY, "Accept-Encoding"));
     if gzip {
         response.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
-    let mut response = response.body(body);
+    let mut response = named(response.body(body), position);
     respond::hold(&mut response, share);
     Ok(response)
 }
 
-fn write(app: &AppState) -> Text {
+/// The metrics, and the newest entry that they know.
+fn write(app: &AppState) -> (Text, u64) {
     let mut text = Text::default();
     app.meters.write(&mut text);
     let now = app.now();
@@ -88,5 +90,5 @@ fn write(app: &AppState) -> Text {
     }
     hosts::write(&mut text, &hosts, now);
     stacks::write(&mut text, &hosts, &app.rules.pushgateway_compat_job, last_run, now);
-    text
+    (text, entries)
 }

@@ -1,6 +1,7 @@
 //! The OpenAPI document, generated from the handlers, and Swagger UI on top of it.
 
 pub mod answers;
+mod position;
 mod problems;
 mod security;
 pub mod shapes;
@@ -85,6 +86,7 @@ pub fn text(endpoints: &[Endpoint]) -> String {
         document.paths.add_path_operation(alias, vec![HttpMethod::Get], operation);
     }
     security::fill_in(&mut document, endpoints);
+    position::fill_in(&mut document, endpoints);
     problems::fill_in(&mut document);
     values::fill_in(&mut document);
     let mut text = document.to_pretty_json().expect("the document has only string keys");

@@ -1,5 +1,6 @@
 //! What stands in a URL: path segments with any name in them, and repeatable query parameters.
 
+use super::position::AT_LEAST;
 use super::problem::Problem;
 use crate::domain::names::HostKey;
 use crate::ingest::{ERRORS_MAX, FieldError};
@@ -38,6 +39,8 @@ pub fn id(request: &HttpRequest) -> Result<Option<u64>, Problem> {
 #[derive(Debug, Clone, Default)]
 pub struct Params {
     pairs: Vec<(String, String)>,
+    /// A parameter that is taken, too, and read elsewhere.
+    besides: Option<&'static str>,
     /// What was wrong so far, at most [`ERRORS_MAX`]; all of it is answered at once.
     errors: Vec<FieldError>,
     /// Errors beyond those.
@@ -45,14 +48,15 @@ pub struct Params {
 }
 
 impl Params {
-    /// Reads a request's query.
+    /// Reads a request's query, but for `at_least`, which has done its part (`position`).
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let query = request.query_string();
         if percent_decode_str(query).decode_utf8().is_err() {
             return Err(Problem::invalid_parameter("", "the query is not UTF-8"));
         }
-        let pairs = form_urlencoded::parse(query.as_bytes());
-        Ok(Self::new(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()))
+        let pairs = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != AT_LEAST);
+        let pairs = pairs.map(|(name, value)| (name.into_owned(), value.into_owned()));
+        Ok(Self { besides: Some(AT_LEAST), ..Self::new(pairs.collect()) })
     }
 
     /// Parameters from elsewhere (the command line).
@@ -128,6 +132,7 @@ impl Params {
             .filter(|(name, _)| !known.contains(&name.as_str()))
             .map(|(name, _)| name.chars().take(64).collect())
             .collect();
+        let known: Vec<&str> = known.iter().copied().chain(self.besides).collect();
         let there_are = format!("is not a parameter here; there are {}", known.join(", "));
         for name in unknown {
             self.error(&name, &there_are);

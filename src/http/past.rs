@@ -8,9 +8,10 @@ pub mod timeline;
 
 use super::host_filter::{HOST_FILTERS, HostFilter};
 use super::params::Params;
+use super::position;
 use super::problem::Problem;
 use crate::domain::time::{SECOND, Timestamp};
-use crate::views::{LookbackError, Question};
+use crate::views::{Lookback, LookbackError, Question};
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
@@ -103,10 +104,26 @@ impl From<LookbackError> for Problem {
     }
 }
 
-/// Names the `as_of` of an answer in its header.
-fn named(mut response: HttpResponse, as_of: u64) -> HttpResponse {
-    response.headers_mut().insert(AS_OF, HeaderValue::from(as_of));
-    response
+/// What an answer knows of the history.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// The newest id that counts.
+    pub as_of: u64,
+    /// The newest id there is.
+    pub head: u64,
+}
+
+impl Known {
+    /// What a look back knows.
+    pub fn of(lookback: &Lookback<'_>) -> Self {
+        Self { as_of: lookback.as_of, head: lookback.head }
+    }
+
+    /// Says so in the headers of an answer.
+    fn on(self, mut response: HttpResponse) -> HttpResponse {
+        response.headers_mut().insert(AS_OF, HeaderValue::from(self.as_of));
+        position::named(response, self.head)
+    }
 }
 
 /// Microseconds, written as seconds: a whole number, or with up to 6 digits behind the point.

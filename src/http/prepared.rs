@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub body: Arc<Prepared>,
     /// The room in flight of all answers with this body, while there are some.
     share: Arc<Mutex<Weak<Share>>>,
+    /// The newest entry that the rows know.
+    pub position: u64,
     version: u64,
     /// From when the body was made until the clock alone changes a row.
     good: std::ops::Range<Timestamp>,
@@ -95,25 +97,25 @@ impl PreparedStatus {
         now: Timestamp,
         wishes: &Wishes,
     ) -> Result<(Snapshot, Option<Arc<Share>>), Problem> {
-        let (rows, version) = {
+        let (rows, version, position) = {
             let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(newest) = self.fresh(version, now) {
                 newest.body.make_for(wishes);
                 return Ok((newest, None));
             }
-            let version = renew(&mut rows, &app.board, now);
+            let (version, position) = renew(&mut rows, &app.board, now);
             if rows.iter().all(|row| row.json.is_some()) {
                 let bytes = rows.iter().flat_map(|row| &row.json).map(|json| json.len() + 1);
                 let mut body = Rows::of(bytes.sum());
                 for row in &*rows {
                     body.take(row);
                 }
-                let newest = Snapshot::of(body, &rows, version, now);
+                let newest = Snapshot::of(body, &rows, (version, position), now);
                 newest.body.make_for(wishes);
                 self.keep(newest.clone());
                 return Ok((newest, None));
             }
-            (rows.clone(), version)
+            (rows.clone(), version, position)
         };
         // One after the other, and the next once the one before is on its way: each may be large.
         let _turn = self.turn.lock().await;
@@ -124,7 +126,7 @@ impl PreparedStatus {
                 body.push(&StatusRow::of(&row.state, stored.as_ref(), now));
             }
         }
-        let newest = Snapshot::of(body, &rows, version, now);
+        let newest = Snapshot::of(body, &rows, (version, position), now);
         let bytes = newest.body.make_for(wishes);
         let share = newest.share(&app.lanes.flight).await?;
         if bytes <= KEPT_BYTES {
@@ -149,10 +151,10 @@ impl PreparedStatus {
 }
 
 impl Snapshot {
-    fn of(body: Rows, rows: &[Arc<Row>], version: u64, now: Timestamp) -> Self {
+    fn of(body: Rows, rows: &[Arc<Row>], (version, position): (u64, u64), now: Timestamp) -> Self {
         let end = rows.iter().map(|row| row.good.end).min().unwrap_or(Timestamp(i64::MAX));
         let (body, share) = (Arc::new(Prepared::new(body.end())), Arc::default());
-        Self { body, share, version, good: now..end }
+        Self { body, share, position, version, good: now..end }
     }
 
     /// Room in flight for an answer with this body: once for all of them, which share its bytes.
@@ -169,11 +171,11 @@ impl Snapshot {
     }
 }
 
-/// Brings the rows up to the board; answers the board's version.
-fn renew(rows: &mut Vec<Arc<Row>>, board: &Board, now: Timestamp) -> u64 {
-    let (states, version) = {
+/// Brings the rows up to the board; answers the board's version, and its newest entry.
+fn renew(rows: &mut Vec<Arc<Row>>, board: &Board, now: Timestamp) -> (u64, u64) {
+    let (states, version, position) = {
         let inner = board.read();
-        (inner.present().cloned().collect::<Vec<_>>(), inner.version)
+        (inner.present().cloned().collect::<Vec<_>>(), inner.version, inner.size)
     };
     let mut old = std::mem::take(rows).into_iter().peekable();
     rows.reserve(states.len());
@@ -184,7 +186,7 @@ fn renew(rows: &mut Vec<Arc<Row>>, board: &Board, now: Timestamp) -> u64 {
         let kept = old.next_if(|row| Arc::ptr_eq(&row.state, &state) && row.good.contains(&now));
         rows.push(kept.unwrap_or_else(|| Arc::new(Row::new(state, now))));
     }
-    version
+    (version, position)
 }
 
 impl Row {

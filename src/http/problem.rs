@@ -30,6 +30,8 @@ pub struct Problem {
     allow: Option<String>,
     retry_after: Option<u32>,
     overload: Option<Overload>,
+    /// Whether the log is spared: whoever asks decides how often it comes.
+    quiet: bool,
     /// Whether the connection cannot be used further (part of a body was not read).
     pub close: bool,
 }
@@ -108,6 +110,7 @@ impl Problem {
             allow: None,
             retry_after: None,
             overload: None,
+            quiet: false,
             close: false,
         }
     }
@@ -158,7 +161,7 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let id = request_id();
-        if self.status.is_server_error() && self.overload.is_none() {
+        if self.status.is_server_error() && self.overload.is_none() && !self.quiet {
             tracing::error!(request = id, problem = self.kind, detail = self.detail, "answered");
         } else {
             // The detail of a refusal quotes the request. For an overload see `overload`.

@@ -2,6 +2,7 @@
 
 use super::AppState;
 use super::params::{self, Params};
+use super::position::named;
 use super::problem::{Problem, ProblemBody};
 use super::respond::{self, Prepared};
 use crate::domain::checkpoint::Checkpoint;
@@ -75,7 +76,7 @@ pub async fn checkpoint(
     app: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let head = app.readers.tree_head().await?;
-    Ok(Prepared::new(sign(&app, &head)).answer(&request, TEXT))
+    Ok(named(Prepared::new(sign(&app, &head)).answer(&request, TEXT), head.tree.size()))
 }
 
 /// The public keys
@@ -133,7 +134,7 @@ pub async fn inclusion(
         root: hex(&root.0),
         size,
     };
-    Ok(respond::json(&request, &answer))
+    Ok(named(respond::json(&request, &answer), newest))
 }
 
 /// That the history has only grown
@@ -178,7 +179,7 @@ pub async fn consistency(
         to_root: hex(&root_of(&app, &head, to_size).await?.0),
         to_size,
     };
-    Ok(respond::json(&request, &answer))
+    Ok(named(respond::json(&request, &answer), newest))
 }
 
 /// The root at a size: of the newest tree as it was written with its entries, of older ones as the

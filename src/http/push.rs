@@ -5,7 +5,7 @@
 use super::outcomes::{Subject, count, list_refusal, reject};
 use super::problem::{Problem, ProblemBody};
 use super::reports::{options, sender};
-use super::{AppState, access, body};
+use super::{AppState, access, body, position};
 use crate::domain::names::NAME_MAX_CHARS;
 use crate::domain::report::Source;
 use crate::ingest::push::{GroupingKey, Pushed};
@@ -95,8 +95,8 @@ pub async fn delete(
     match key.and_then(|key| key.deletion(&state.rules.stale_after)) {
         Ok(push) => {
             let pushed = Pushed { reports: Vec::new(), push, near_misses: Vec::new() };
-            record(&request, &state, pushed, &[]).await?;
-            Ok(HttpResponse::Accepted().finish())
+            let known = record(&request, &state, pushed, &[]).await?;
+            Ok(position::named(HttpResponse::Accepted().finish(), known))
         }
         Err(why) => Ok(refuse(&state, &why, subject).await),
     }
@@ -121,8 +121,8 @@ async fn push(
     });
     match pushed {
         Ok(pushed) => {
-            record(request, state, pushed, &body).await?;
-            Ok(HttpResponse::Ok().finish())
+            let known = record(request, state, pushed, &body).await?;
+            Ok(position::named(HttpResponse::Ok().finish(), known))
         }
         Err(why) => Ok(refuse(state, &why, subject).await),
     }
@@ -143,13 +143,14 @@ async fn refuse(state: &AppState, why: &str, subject: Subject) -> HttpResponse {
         .body(format!("{why}\n"))
 }
 
-/// Records what is history of a push. An Idempotency-Key belongs to its method, path and body.
+/// Records what is history of a push; tells the newest entry known behind it. An Idempotency-Key
+/// belongs to its method, path and body.
 async fn record(
     request: &HttpRequest,
     state: &AppState,
     pushed: Pushed,
     body: &[u8],
-) -> Result<(), Problem> {
+) -> Result<u64, Problem> {
     let Pushed { reports, push, near_misses } = pushed;
     let job = &*push.grouping.job;
     let subject = (Some(job.to_owned()), None);
@@ -166,8 +167,9 @@ async fn record(
             "a push has metrics that are not recorded, with names near drift_stack_state; only a gauge of that very name is history"
         );
     }
+    let before = state.board.size();
     if reports.is_empty() && !push.deletes {
-        return Ok(());
+        return Ok(before);
     }
     let line = format!("{} {}\n", request.method(), request.uri().path());
     let key = match options(SOURCE, request, state, &[line.as_bytes(), body].concat()) {
@@ -187,7 +189,7 @@ async fn record(
         Ok(receipts) => {
             // Behind the reports stand those that were concluded.
             count(state, SOURCE, &receipts[..receipts.len().min(sent)]);
-            Ok(())
+            Ok(position::of_receipts(before, receipts.iter().map(|receipt| receipt.id)))
         }
         Err(error) => Err(reject(state, SOURCE, error.into(), vec![subject], sent.max(1)).await),
     }

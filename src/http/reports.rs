@@ -7,7 +7,7 @@ use super::outcomes::{count, reject, subject};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
 use super::stored::stored_files;
-use super::{AppState, access, body, proxies};
+use super::{AppState, access, body, position, proxies};
 use crate::domain::content::{Content, ContentDigest};
 use crate::domain::files::Files;
 use crate::domain::line::hex;
@@ -166,11 +166,14 @@ async fn record(
         push: None,
         bytes: body.len(),
     };
+    let before = state.board.size();
     match state.recorder.record(submission).await {
         Ok(receipts) => {
             count(state, source, &receipts);
             warn_of_times_ahead(&receipts, array, &mut warnings);
-            answer(source, receipts, array, &warnings, state, sent).await
+            let known = position::of_receipts(before, receipts.iter().map(|receipt| receipt.id));
+            let answer = answer(source, receipts, array, &warnings, state, sent).await?;
+            Ok(position::named(answer, known))
         }
         Err(RecordError::UnknownHosts(unknown)) => {
             let problem = unknown_hosts(&unknown, array, request, state);

@@ -21,6 +21,7 @@ pub struct Endpoint {
     /// fixed path by comparing and a list of paths by regular expressions.
     resources: Vec<Resource>,
     methods: Vec<(&'static str, Needs)>,
+    shows_history: bool,
 }
 
 /// Begins an endpoint.
@@ -29,10 +30,16 @@ pub fn at(path: &'static str) -> Endpoint {
     if path != "/" && !path.ends_with(":.*}") && path != "/swagger-ui" {
         resources.push(web::resource(format!("{path}/")));
     }
-    Endpoint { route: path.replace(":.*}", "}"), resources, methods: Vec::new() }
+    let route = path.replace(":.*}", "}");
+    Endpoint { route, resources, methods: Vec::new(), shows_history: false }
 }
 
 impl Endpoint {
+    /// Its answers show what is recorded: they carry `Gitops-Position`, and `at_least` is taken.
+    pub fn shows_history(self) -> Self {
+        Self { shows_history: true, ..self }
+    }
+
     /// Takes GET and HEAD.
     #[expect(clippy::needless_pass_by_value, reason = "as actix takes handlers")]
     pub fn get<F, Args>(mut self, needs: Needs, handler: F) -> Self
@@ -104,6 +111,11 @@ impl Endpoint {
         (&self.route, &self.methods)
     }
 
+    /// Whether its answers carry `Gitops-Position`.
+    pub fn has_position(&self) -> bool {
+        self.shows_history
+    }
+
     /// Puts it into the application.
     pub fn register(self, config: &mut web::ServiceConfig) {
         let names: Vec<&str> = self.methods.iter().map(|(name, _)| *name).collect();
@@ -115,9 +127,9 @@ impl Endpoint {
             let resource = resource.default_service(web::to(refuse));
             let route: Arc<str> = self.route.as_str().into();
             let timed = from_fn(move |request, next| timed(route.clone(), request, next));
-            let needs = needs.clone();
+            let (needs, shows) = (needs.clone(), self.shows_history);
             let admitted =
-                from_fn(move |request, next| access::admitted(needs.clone(), request, next));
+                from_fn(move |request, next| access::admitted(needs.clone(), shows, request, next));
             config.service(resource.wrap(admitted).wrap(timed));
         }
     }

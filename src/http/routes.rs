@@ -15,39 +15,41 @@ use std::sync::{Arc, OnceLock};
 fn endpoints() -> Vec<Endpoint> {
     vec![
         // What comes most often first: paths are tried in this order.
-        at("/status/pipeline")
+        shows("/status/pipeline")
             .get(READ, status::of_group)
             .post(report(Source::Pipeline), reports::pipeline),
-        at("/status/cron").get(READ, status::of_group).post(report(Source::Cron), reports::cron),
-        at("/status").get(READ, status::all),
-        at("/api/status").get(READ, legacy::current).post(report(Source::Legacy), reports::legacy),
+        shows("/status/cron").get(READ, status::of_group).post(report(Source::Cron), reports::cron),
+        shows("/status").get(READ, status::all),
+        shows("/api/status")
+            .get(READ, legacy::current)
+            .post(report(Source::Legacy), reports::legacy),
         at("/").get(NOTHING, system::index),
         at("/health").get(NOTHING, system::health),
         at("/-/healthy").get(NOTHING, system::health),
         at("/ready").get(NOTHING, system::ready),
         at("/-/ready").get(NOTHING, system::ready),
-        at("/status.json").get(READ, legacy::current),
-        at("/status/{server_group}").get(READ, status::of_group),
-        at("/status/{server_group}/{host}").get(READ, status::of_host),
-        at("/summary").get(READ, status::summary),
-        at("/rejections").get(READ, status::rejections),
-        at("/history").get(READ, history::all),
-        at("/history/{server_group}/{host}").get(READ, history::of_host),
-        at("/timeline").get(READ, past::timeline::timeline),
-        at("/episodes").get(READ, past::episodes::list),
-        at("/episodes/{id}").get(READ, past::episodes::one),
-        at("/annotations").get(READ, past::annotations::annotations),
-        at("/reviews").get(READ, past::reviews::of_stretch),
-        at("/reviews/{period}").get(READ, past::reviews::of_period),
-        at("/checkpoint").get(NOTHING, proofs::checkpoint),
+        shows("/status.json").get(READ, legacy::current),
+        shows("/status/{server_group}").get(READ, status::of_group),
+        shows("/status/{server_group}/{host}").get(READ, status::of_host),
+        shows("/summary").get(READ, status::summary),
+        shows("/rejections").get(READ, status::rejections),
+        shows("/history").get(READ, history::all),
+        shows("/history/{server_group}/{host}").get(READ, history::of_host),
+        shows("/timeline").get(READ, past::timeline::timeline),
+        shows("/episodes").get(READ, past::episodes::list),
+        shows("/episodes/{id}").get(READ, past::episodes::one),
+        shows("/annotations").get(READ, past::annotations::annotations),
+        shows("/reviews").get(READ, past::reviews::of_stretch),
+        shows("/reviews/{period}").get(READ, past::reviews::of_period),
+        shows("/checkpoint").get(NOTHING, proofs::checkpoint),
         at("/checkpoint/key").get(NOTHING, proofs::keys),
-        at("/proof").get(READ, proofs::consistency),
-        at("/proof/{id}").get(READ, proofs::inclusion),
-        at("/hosts/{server_group}/{host}/retire").post(ADMIN, hosts::retire),
-        at("/hosts/{server_group}/{host}/alias").post(ADMIN, hosts::alias),
-        at("/metrics").get(METRICS, metrics::scrape),
-        pushes(at("/metrics/job/{grouping:.*}")),
-        pushes(at("/metrics/job@base64/{grouping:.*}")),
+        shows("/proof").get(READ, proofs::consistency),
+        shows("/proof/{id}").get(READ, proofs::inclusion),
+        shows("/hosts/{server_group}/{host}/retire").post(ADMIN, hosts::retire),
+        shows("/hosts/{server_group}/{host}/alias").post(ADMIN, hosts::alias),
+        shows("/metrics").get(METRICS, metrics::scrape),
+        pushes(shows("/metrics/job/{grouping:.*}")),
+        pushes(shows("/metrics/job@base64/{grouping:.*}")),
         at("/api-docs/openapi.json").get(NOTHING, openapi_document),
         at("/swagger-ui").get(NOTHING, openapi::redirect_to_ui),
         at("/swagger-ui/{file:.*}").get(NOTHING, openapi::swagger_ui),
@@ -56,6 +58,11 @@ fn endpoints() -> Vec<Endpoint> {
 
 async fn openapi_document(request: HttpRequest) -> HttpResponse {
     openapi::serve(&request, document())
+}
+
+/// A path whose answers show what is recorded.
+fn shows(path: &'static str) -> Endpoint {
+    at(path).shows_history()
 }
 
 fn pushes(endpoint: Endpoint) -> Endpoint {

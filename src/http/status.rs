@@ -6,6 +6,7 @@ use super::lanes::Lane;
 use super::openapi::answers::Summary;
 use super::openapi::shapes::StatusParams;
 use super::params::{Params, host_key, segments};
+use super::position::named;
 use super::prepared::Rows;
 use super::problem::{Problem, ProblemBody};
 use super::respond::Wishes;
@@ -48,21 +49,32 @@ impl Travel {
         Self { at: at.or(known_at), known_at }
     }
 
-    /// The states as they were then.
-    async fn states(
+    /// The hosts that pass, as they were then.
+    async fn hosts(
         self,
         app: &AppState,
         filter: &StatusFilter,
         at: Timestamp,
-    ) -> Result<Vec<Arc<HostState>>, Problem> {
+    ) -> Result<Hosts, Problem> {
         let Self { known_at, .. } = self;
         let question = Question { at: Some(at), known_at, ..Question::now(app.now()) };
         let readers = &app.readers;
-        let states =
-            readers.look_back(question, &filter.host, async |past| past.states(readers).await);
-        let states = states.await?.into_iter();
-        Ok(states.filter(|state| filter.matches(state, at)).map(Arc::new).collect())
+        let looked = readers.look_back(question, &filter.host, async |past| {
+            Ok((past.head, past.states(readers).await?))
+        });
+        let (position, states) = looked.await?;
+        let states = states.into_iter().filter(|state| filter.matches(state, at));
+        Ok(Hosts { at, states: states.map(Arc::new).collect(), position })
     }
+}
+
+/// Hosts that pass.
+struct Hosts {
+    /// When they are looked at.
+    at: Timestamp,
+    states: Vec<Arc<HostState>>,
+    /// The newest entry that is known.
+    position: u64,
 }
 
 /// Names a 404 proposes.
@@ -108,15 +120,18 @@ impl StatusFilter {
         self.travel.at.map_or(Lane::Board, |_| Lane::Database(self.host.width()))
     }
 
-    /// The hosts that pass, and the time at which they are looked at.
-    async fn hosts(&self, app: &AppState) -> Result<(Timestamp, Vec<Arc<HostState>>), Problem> {
+    /// The hosts that pass.
+    async fn hosts(&self, app: &AppState) -> Result<Hosts, Problem> {
         if let Some(at) = self.travel.at {
-            return Ok((at, self.travel.states(app, self, at).await?));
+            return self.travel.hosts(app, self, at).await;
         }
-        let now = app.now();
-        let mut hosts: Vec<_> = app.board.read().present().cloned().collect();
-        hosts.retain(|state| self.matches(state, now));
-        Ok((now, hosts))
+        let at = app.now();
+        let (mut states, position) = {
+            let board = app.board.read();
+            (board.present().cloned().collect::<Vec<_>>(), board.size)
+        };
+        states.retain(|state| self.matches(state, at));
+        Ok(Hosts { at, states, position })
     }
 }
 
@@ -186,7 +201,7 @@ async fn every(
         let making = async move || of.status.renewed(&of, version, now, &wishes).await;
         app.lanes.work(Lane::Board, making).await?
     };
-    let mut response = newest.body.answer(request, respond::JSON);
+    let mut response = named(newest.body.answer(request, respond::JSON), newest.position);
     if response.status() == StatusCode::OK {
         let share = if share.is_some() { share } else { newest.share(&app.lanes.flight).await? };
         respond::hold(&mut response, share);
@@ -201,16 +216,16 @@ async fn rows(
 ) -> Result<HttpResponse, Problem> {
     let (lane, of) = (filter.lane(), app.clone());
     let body = async move || {
-        let (now, hosts) = filter.hosts(&of).await?;
+        let Hosts { at: now, states, position } = filter.hosts(&of).await?;
         let mut rows = Rows::default();
-        for state in &hosts {
+        for state in &states {
             let stored = stored_files(&of, state).await?;
             rows.push(&StatusRow::of(state, stored.as_ref(), now));
         }
-        Ok((rows.end(), ()))
+        Ok((rows.end(), position))
     };
-    let (body, ()) = app.lanes.prepare(lane, request, body).await?;
-    Ok(body.answer(request, respond::JSON))
+    let (body, position) = app.lanes.prepare(lane, request, body).await?;
+    Ok(named(body.answer(request, respond::JSON), position))
 }
 
 /// The state of one server
@@ -242,19 +257,22 @@ pub async fn of_host(
     if travel.at.is_some() {
         let (lane, of) = (filter.lane(), app.clone());
         let looked = app.lanes.work(lane, async move || filter.hosts(&of).await);
-        let (at, states) = looked.await?;
+        let Hosts { at, states, position } = looked.await?;
         let Some(state) = states.first() else { return Err(absent(&app, &key)) };
         let stored = stored_files(&app, state).await?;
-        return Ok(respond::json(&request, &StatusRow::of(state, stored.as_ref(), at)));
+        let row = StatusRow::of(state, stored.as_ref(), at);
+        return Ok(named(respond::json(&request, &row), position));
     }
-    let found = app.board.find(&key).filter(|(_, state)| state.key == key && !state.is_retired());
-    match found {
-        Some((_, state)) => {
-            let stored = stored_files(&app, &state).await?;
-            Ok(respond::json(&request, &StatusRow::of(&state, stored.as_ref(), app.now())))
-        }
-        None => Err(absent(&app, &key)),
-    }
+    let (found, position) = {
+        let board = app.board.read();
+        (board.find(&key).map(|(_, state)| state.clone()), board.size)
+    };
+    let Some(state) = found.filter(|state| state.key == key && !state.is_retired()) else {
+        return Err(absent(&app, &key));
+    };
+    let stored = stored_files(&app, &state).await?;
+    let row = StatusRow::of(&state, stored.as_ref(), app.now());
+    Ok(named(respond::json(&request, &row), position))
 }
 
 /// Why a host has no row.
@@ -296,22 +314,22 @@ pub async fn summary(
     params.check()?;
     let (lane, of) = (filter.lane(), app.clone());
     let body = async move || {
-        let (now, hosts) = filter.hosts(&of).await?;
+        let Hosts { at, states, position } = filter.hosts(&of).await?;
         let mut groups: BTreeMap<Option<String>, Counts> = BTreeMap::new();
-        for state in hosts {
+        for state in states {
             let key = group_by.and_then(|name| attribute(&state, name)).map(str::to_owned);
-            groups.entry(key).or_default().add(&state, now);
+            groups.entry(key).or_default().add(&state, at);
         }
         let Some(name) = group_by else {
             let counts = groups.into_values().next().unwrap_or_default();
-            return Ok((respond::json_body(&counts), ()));
+            return Ok((respond::json_body(&counts), position));
         };
         let row = |(key, counts)| GroupCounts { name, key, counts };
         let rows: Vec<_> = groups.into_iter().map(row).collect();
-        Ok((respond::json_body(&rows), ()))
+        Ok((respond::json_body(&rows), position))
     };
-    let (body, ()) = app.lanes.prepare(lane, &request, body).await?;
-    Ok(body.answer(&request, respond::JSON))
+    let (body, position) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(named(body.answer(&request, respond::JSON), position))
 }
 
 /// Refused reports
@@ -333,12 +351,13 @@ pub async fn rejections(
     let most = REJECTIONS_KEPT as u64;
     let limit = params.number("limit", 1..=most).unwrap_or(most);
     params.check()?;
-    let readers = app.readers.clone();
+    // A refusal is no entry: what is named here is the history as it was when they were listed.
+    let (readers, position) = (app.readers.clone(), app.board.size());
     let body = async move || {
         let rejections = readers.rejections(limit as usize).await?;
         let rows: Vec<RejectionRow> = rejections.into_iter().map(RejectionRow::from).collect();
         Ok((respond::json_body(&rows), ()))
     };
     let (body, ()) = app.lanes.prepare(Lane::Database(Width::Small), &request, body).await?;
-    Ok(body.answer(&request, respond::JSON))
+    Ok(named(body.answer(&request, respond::JSON), position))
 }

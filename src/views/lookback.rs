@@ -113,6 +113,8 @@ pub struct Lookback<'c> {
     index: Index,
     /// The newest id that counts.
     pub as_of: u64,
+    /// The newest id there is.
+    pub head: u64,
     /// The end of what is known.
     pub now: Timestamp,
     /// The stretch: from inclusive, to exclusive, never behind `now`.
@@ -176,6 +178,7 @@ impl<'c> Lookback<'c> {
             connection,
             index: Index::PROJECTED,
             as_of: question.as_of.unwrap_or(size),
+            head: size,
             now,
             from: question.from.unwrap_or(Timestamp(i64::MIN)),
             to: question.at.or(question.to).map_or(now, |to| to.min(now)),

@@ -41,6 +41,7 @@ mod order;
 mod outputs;
 mod past;
 mod pipeline;
+mod position;
 mod problems;
 mod process;
 mod proofs;

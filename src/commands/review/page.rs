@@ -28,7 +28,7 @@ fn head(page: &mut String, data: &ReviewData, totals: &Tally) {
     let end = if data.complete { "" } else { " (still running)" };
     line(page, &name);
     line(page, &"=".repeat(name.len()));
-    line(page, &format!("{} to {}{end}, as of entry {}", bounds.from, bounds.to, data.as_of));
+    line(page, &format!("{} to {}{end}, as of entry {}", bounds.from, bounds.to, data.known.as_of));
     line(page, "");
     let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{share} %"));
     let repair = totals.mean_time_to_repair().map_or("-".to_owned(), length);

@@ -114,6 +114,8 @@ pub struct HistoryQuery {
     pub request: PageRequest,
     /// The newest id this walk shows.
     pub as_of: u64,
+    /// The newest id there is.
+    pub position: u64,
     /// Digest of filters and order, for the cursor.
     pub digest: FilterDigest,
     /// Rows at most, if the request says so.
@@ -147,7 +149,7 @@ impl HistoryQuery {
             let resolved = resolve(hosts, &board);
             (resolved.hosts, resolved.density, resolved.few, board.size)
         };
-        let mut after = None;
+        let (mut after, position) = (None, as_of);
         if let Some(cursor) = params.one("cursor") {
             match Cursor::decode(&cursor) {
                 Err(error) => params.error("cursor", error.to_string()),
@@ -165,7 +167,7 @@ impl HistoryQuery {
         window.to_id = Some(window.to_id.map_or(as_of, |to_id| to_id.min(as_of)));
         let limit_now = limit.unwrap_or(LIMIT_DEFAULT);
         let request = PageRequest { hosts, few, filters, window, order, after, limit: limit_now };
-        Self { request, as_of, digest, limit, raw, density }
+        Self { request, as_of, position, digest, limit, raw, density }
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::problem::{PROBLEM_JSON, Problem, ProblemBody};
 use super::super::route::Endpoint;
 use super::problems::example_of;
 use crate::domain::access::Scope;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -32,17 +32,21 @@ pub fn fill_in(document: &mut OpenApi, endpoints: &[Endpoint]) {
         let (route, methods) = endpoint.needs();
         let Some(item) = document.paths.paths.get_mut(route) else { continue };
         for (method, needs) in methods {
-            let operation = match *method {
-                "GET" => item.get.as_mut(),
-                "POST" => item.post.as_mut(),
-                "PUT" => item.put.as_mut(),
-                "DELETE" => item.delete.as_mut(),
-                _ => None,
-            };
-            if let Some(operation) = operation {
+            if let Some(operation) = operation(item, method) {
                 secure(operation, *method != "GET", *needs);
             }
         }
+    }
+}
+
+/// The operation of a method; `None` for HEAD, which is GET's.
+pub fn operation<'i>(item: &'i mut PathItem, method: &str) -> Option<&'i mut Operation> {
+    match method {
+        "GET" => item.get.as_mut(),
+        "POST" => item.post.as_mut(),
+        "PUT" => item.put.as_mut(),
+        "DELETE" => item.delete.as_mut(),
+        _ => None,
     }
 }
 
@@ -73,7 +77,8 @@ fn secure(operation: &mut Operation, writes: bool, needs: Needs) {
     operation.responses.responses.insert("403".into(), lacking.build().into());
 }
 
-fn response(description: &str, problem: &Problem) -> ResponseBuilder {
+/// An answer that is a problem, with this one as its example.
+pub fn response(description: &str, problem: &Problem) -> ResponseBuilder {
     let schema = Ref::from_schema_name(ProblemBody::name());
     let content = ContentBuilder::new().schema(Some(schema)).example(Some(example_of(problem)));
     ResponseBuilder::new().description(description).content(PROBLEM_JSON, content.build())

@@ -127,7 +127,7 @@ fn parameter_values(path: &str, name: &str) -> Option<Values> {
         "group_by" if reviews => Words(GroupBy::WORDS.into()),
         "group_by" => Words(HOST_FILTERS.into()),
         "limit" => Upto(10_000),
-        "after_id" | "from_id" | "to_id" | "as_of" => Upto(i64::MAX as usize),
+        "after_id" | "from_id" | "to_id" | "as_of" | "at_least" => Upto(i64::MAX as usize),
         "from" | "to" | "at" | "known_at" => Form(BOUND, 64),
         "step" => Form(r"^$|^[1-9][0-9]{0,4}[smhd]?$", 16),
         "period" => Form(PERIOD, 16),

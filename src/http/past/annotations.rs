@@ -1,7 +1,7 @@
 //! `GET /annotations`: drifts as Grafana draws them over other panels.
 
 use super::episodes::{EpisodeItem, Pick, find};
-use super::{PastParams, PastQuery, named};
+use super::{PastParams, PastQuery};
 use crate::domain::time::Timestamp;
 use crate::http::AppState;
 use crate::http::lanes::Lane;
@@ -83,8 +83,8 @@ pub async fn annotations(
     let body = async move || {
         let found = find(&readers, &query, &pick).await?;
         let rows: Vec<Annotation> = found.items().iter().map(Annotation::of).collect();
-        Ok((json_body(&rows), found.as_of))
+        Ok((json_body(&rows), found.known))
     };
-    let (body, as_of) = app.lanes.prepare(lane, &request, body).await?;
-    Ok(named(body.answer(&request, JSON), as_of))
+    let (body, known) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(known.on(body.answer(&request, JSON)))
 }

@@ -1,6 +1,6 @@
 //! `GET /episodes`: drifts, one by one.
 
-use super::{Csv, PastParams, PastQuery, Seconds, named};
+use super::{Csv, Known, PastParams, PastQuery, Seconds};
 use crate::domain::cursor::{Cursor, filter_digest};
 use crate::domain::files::{FileSet, Joined};
 use crate::domain::names::HostKey;
@@ -176,7 +176,7 @@ pub struct EpisodePage<'a> {
 
 /// What was found: episodes with their hosts' names.
 pub(super) struct Found {
-    pub as_of: u64,
+    pub known: Known,
     now: Timestamp,
     keys: Vec<HostKey>,
     episodes: Vec<EpisodeRecord>,
@@ -239,7 +239,7 @@ pub(super) async fn find(
         }
         pick.apply(&mut episodes);
         Ok(Found {
-            as_of: lookback.as_of,
+            known: Known::of(lookback),
             now: lookback.now,
             keys: lookback.hosts.iter().map(|past| past.attributes.key.clone()).collect(),
             episodes,
@@ -304,19 +304,19 @@ pub async fn list(request: HttpRequest, app: web::Data<AppState>) -> Result<Http
         let next = found.episodes.last().filter(|_| more).map(|last| {
             let Question { from, to, .. } = query.question;
             let after = Place { time: last.episode.started_at, id: last.episode.id };
-            Cursor { after, as_of: found.as_of, from, to, filters: digest }.encode()
+            Cursor { after, as_of: found.known.as_of, from, to, filters: digest }.encode()
         });
-        Ok((written(&found, format, next), found.as_of))
+        Ok((written(&found, format, next), found.known))
     };
-    let (body, as_of) = app.lanes.prepare(lane, &request, body).await?;
-    Ok(named(varies_by_accept(body.answer(&request, format.content_type())), as_of))
+    let (body, known) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(known.on(varies_by_accept(body.answer(&request, format.content_type()))))
 }
 
 fn written(found: &Found, format: Format, next_cursor: Option<String>) -> Vec<u8> {
     let items = found.items();
     match format {
         Format::Json => {
-            json_body(&EpisodePage { items, next_cursor, as_of: found.as_of.to_string() })
+            json_body(&EpisodePage { items, next_cursor, as_of: found.known.as_of.to_string() })
         }
         Format::Csv => csv(&items),
         Format::Ndjson => {
@@ -357,12 +357,12 @@ pub async fn one(request: HttpRequest, app: web::Data<AppState>) -> Result<HttpR
     let of = app.clone();
     let body = async move || body_of(&of, id).await;
     let lane = Lane::Database(Width::Host);
-    let (body, as_of) = app.lanes.prepare(lane, &request, body).await?;
-    Ok(named(body.answer(&request, JSON), as_of))
+    let (body, known) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(known.on(body.answer(&request, JSON)))
 }
 
-/// One episode, or which it is now; and the newest id known.
-async fn body_of(app: &AppState, id: u64) -> Result<(Vec<u8>, u64), Problem> {
+/// One episode, or which it is now; and what is known.
+async fn body_of(app: &AppState, id: u64) -> Result<(Vec<u8>, Known), Problem> {
     let sent = app.readers.host_of_entry(id).await?.ok_or_else(Problem::no_such_episode)?;
     let (_, state) = app.board.find(&sent).ok_or_else(Problem::no_such_episode)?;
     let question = Question::now(app.now());
@@ -376,8 +376,8 @@ async fn body_of(app: &AppState, id: u64) -> Result<(Vec<u8>, u64), Problem> {
             }
         }
         let keys = lookback.hosts.iter().map(|past| past.attributes.key.clone()).collect();
-        let (as_of, now) = (lookback.as_of, lookback.now);
-        Ok((Found { as_of, now, keys, episodes }, superseded_by))
+        let (known, now) = (Known::of(lookback), lookback.now);
+        Ok((Found { known, now, keys, episodes }, superseded_by))
     });
     let (found, superseded_by) = looked.await?;
     let items = found.items();
@@ -388,5 +388,5 @@ async fn body_of(app: &AppState, id: u64) -> Result<(Vec<u8>, u64), Problem> {
         }
         (None, None) => return Err(Problem::no_such_episode()),
     };
-    Ok((body, found.as_of))
+    Ok((body, found.known))
 }

@@ -2,7 +2,7 @@
 
 pub mod shapes;
 
-use super::{Csv, PastParams, PastQuery, Seconds, named};
+use super::{Csv, Known, PastParams, PastQuery, Seconds};
 use crate::domain::period::Period;
 use crate::domain::review::{Bounds, Drift, GroupBy, HostPeriod, Item, Tally, add_up};
 use crate::domain::time::Timestamp;
@@ -28,8 +28,8 @@ pub struct ReviewData {
     pub period: Option<Period>,
     /// The stretch that was looked at; it ends now if the period runs.
     pub bounds: Bounds,
-    /// The newest id known.
-    pub as_of: u64,
+    /// What is known of the history.
+    pub known: Known,
     /// Whether the period is over; a stretch without an end ends now.
     pub complete: bool,
     /// Every host's time.
@@ -71,7 +71,7 @@ impl ReviewData {
             Ok(Self {
                 period,
                 bounds: Bounds { from: lookback.from, to: lookback.to },
-                as_of: lookback.as_of,
+                known: Known::of(lookback),
                 complete: question.to.is_none_or(|to| to <= lookback.now),
                 hosts,
                 episodes,
@@ -80,7 +80,7 @@ impl ReviewData {
         let data: Self = looked.await?;
         match begins {
             Some(from) if from >= data.bounds.to && question.as_of.is_some() => {
-                Err(LookbackError::NotBegun(data.as_of, data.bounds.to))
+                Err(LookbackError::NotBegun(data.known.as_of, data.bounds.to))
             }
             _ => Ok(data),
         }
@@ -95,7 +95,7 @@ impl ReviewData {
             from: self.bounds.from,
             to: self.bounds.to,
             group_by: group_by.word(),
-            as_of: self.as_of.to_string(),
+            as_of: self.known.as_of.to_string(),
             complete: self.complete,
             items: rows,
             totals: Totals(totals),
@@ -294,19 +294,19 @@ async fn answer(
         let data = ReviewData::gather(&readers, period, query.question, &query.hosts).await?;
         let review = data.review(group_by);
         let body = if format == Format::Csv { review.csv(group_by) } else { json_body(&review) };
-        Ok((body, (review.period, data.as_of)))
+        Ok((body, (review.period, data.known)))
     };
-    let (body, (period, as_of)) = app.lanes.prepare(lane, request, body).await?;
+    let (body, (period, known)) = app.lanes.prepare(lane, request, body).await?;
     let mut response = varies_by_accept(body.answer(request, format.content_type()));
     if format != Format::Csv {
-        return Ok(named(response, as_of));
+        return Ok(known.on(response));
     }
     let name = period.as_deref().unwrap_or("stretch");
     let disposition = format!("attachment; filename=\"drift-review-{name}.csv\"");
     if let Ok(value) = header::HeaderValue::try_from(disposition) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }
-    Ok(named(response, as_of))
+    Ok(known.on(response))
 }
 
 /// The parameter `group_by`.

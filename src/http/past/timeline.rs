@@ -1,7 +1,7 @@
 //! `GET /timeline`: what every host was over time, in the shapes Grafana's State timeline (segments)
 //! and Status history (`step=`) take as they are.
 
-use super::{PastParams, PastQuery, Seconds, named};
+use super::{Known, PastParams, PastQuery, Seconds};
 use crate::domain::files::{FileSet, Joined};
 use crate::domain::names::HostKey;
 use crate::domain::report::Status;
@@ -98,17 +98,17 @@ pub async fn timeline(
     let (lane, readers) = (Lane::Database(query.hosts.width()), app.readers.clone());
     let body = async move || {
         let looked = readers.look_back(query.question, &query.hosts, async |lookback| {
-            let (as_of, keys) = (lookback.as_of, keys(lookback));
-            Ok((as_of, keys, rows(lookback, step).await?))
+            let (known, keys) = (Known::of(lookback), keys(lookback));
+            Ok((known, keys, rows(lookback, step).await?))
         });
-        let (as_of, keys, rows) = looked.await?;
+        let (known, keys, rows) = looked.await?;
         let rows = rows.map_err(too_many)?;
         let rows = keys.iter().zip(&rows);
         let items = rows.flat_map(|(key, rows)| rows.iter().map(|row| TimelineItem::of(key, row)));
-        Ok((json_body(&items.collect::<Vec<_>>()), as_of))
+        Ok((json_body(&items.collect::<Vec<_>>()), known))
     };
-    let (body, as_of) = app.lanes.prepare(lane, &request, body).await?;
-    Ok(named(body.answer(&request, JSON), as_of))
+    let (body, known) = app.lanes.prepare(lane, &request, body).await?;
+    Ok(known.on(body.answer(&request, JSON)))
 }
 
 /// The rows are too many; with which step they would not be.

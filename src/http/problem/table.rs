@@ -168,6 +168,16 @@ impl Problem {
         Self { retry_after: Some(5), ..problem }
     }
 
+    /// 503: an entry that was asked for is not there, or not yet; `newest` is.
+    pub fn behind(id: u64, newest: u64) -> Self {
+        let detail = format!(
+            "There is no entry {id} here yet, the newest is {newest}; nothing was stored. Ask again"
+        );
+        let title = "The server does not know that entry yet";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "behind", title, detail);
+        Self { retry_after: Some(1), quiet: true, ..problem }
+    }
+
     /// 404: the host has another name now.
     pub fn renamed(key: &HostKey, now: &HostKey) -> Self {
         let detail = format!(
