@@ -1,8 +1,9 @@
 //! What a report says, apart from who, when and in which run: the part that repeats, and is
 //! therefore stored once and found again by its digest.
 
+use super::file_set::FileSet;
 pub use super::files::ContentDigest;
-use super::files::{FileSet, Files};
+use super::files::Files;
 use super::time::Timestamp;
 use super::words::{Source, Status, ValidationStatus};
 use serde::Serialize;
@@ -145,9 +146,22 @@ impl Content {
     /// Whether two contents put the same set of files in force (sorted distinct paths).
     pub fn same_files(&self, other: &Self) -> bool {
         match (&self.changed_files, &other.changed_files) {
-            (Some(a), Some(b)) => a.same_set(b),
+            (Some(a), Some(b)) => same_set(a, b),
             (a, b) => [a, b].into_iter().flatten().all(Files::is_empty),
         }
+    }
+}
+
+/// Whether both lists name the same set of files; the same paths in the same order usually do.
+fn same_set(a: &Files, b: &Files) -> bool {
+    match (a, b) {
+        (Files::Short(a), Files::Short(b))
+            if a.iter().map(|file| &file.path).eq(b.iter().map(|file| &file.path)) =>
+        {
+            true
+        }
+        (Files::Long(a), Files::Long(b)) => a.set() == b.set(),
+        _ => FileSet::of(a).is_of(b),
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::content::{Content, ContentDigest};
 use super::event::Event;
-use super::files::FileSet;
+use super::file_set::FileSet;
 use super::place::Place;
 use super::report::{Kind, Source, Status};
 use super::time::{SECOND, Timestamp};

@@ -12,6 +12,7 @@ pub mod content;
 pub mod course;
 pub mod cursor;
 pub mod event;
+pub mod file_set;
 pub mod files;
 pub mod item;
 pub mod line;

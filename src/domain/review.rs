@@ -4,7 +4,7 @@
 //! exact; shares are cut, never rounded up, so that 100 % means all of it.
 
 use super::content::Content;
-use super::files::FileSet;
+use super::file_set::FileSet;
 use super::names::HostKey;
 use super::report::Status;
 use super::state::HostState;

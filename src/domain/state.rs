@@ -11,7 +11,7 @@ mod neighbours;
 use super::content::{Content, ContentDigest};
 use super::course::{Course, OpenEpisode, OpenSegment};
 use super::event::Event;
-use super::files::FileSet;
+use super::file_set::FileSet;
 use super::names::HostKey;
 use super::place::{Place, Word};
 use super::report::{Kind, Report, Run, Source, Status, Transition};

@@ -2,7 +2,7 @@
 //! end of every bucket.
 
 use super::course::Segment;
-use super::files::FileSet;
+use super::file_set::FileSet;
 use super::report::Status;
 use super::time::{SECOND, Timestamp};
 

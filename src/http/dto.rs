@@ -1,5 +1,6 @@
 //! Wire types: what answers look like. They borrow from the domain and live for one answer.
 
+use super::paths::{JoinedPaths, ListedPaths, V1File, V1Files};
 use crate::domain::files::Files;
 use crate::domain::line::hex;
 use crate::domain::report::{Source, Status, Transition};
@@ -91,26 +92,6 @@ pub struct StatusRow<'a> {
     /// How many reports were recorded.
     #[schema(example = 2)]
     pub reports: u64,
-}
-
-/// Paths as a list. They are taken out of a long list only while they are written.
-#[derive(Debug)]
-pub struct ListedPaths<'a>(Option<&'a Files>);
-
-impl Serialize for ListedPaths<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.map_or_else(Vec::new, Files::paths).serialize(serializer)
-    }
-}
-
-/// The same joined by a comma and a blank.
-#[derive(Debug)]
-pub struct JoinedPaths<'a>(Option<&'a Files>);
-
-impl Serialize for JoinedPaths<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.map_or_else(String::new, Files::text))
-    }
 }
 
 /// The files in force of a host; `stored` if their list had to be looked up.
@@ -265,24 +246,6 @@ pub struct V1Status<'a> {
     pub files: V1Files<'a>,
     #[schema(required, value_type = Option<String>, format = DateTime, example = "2026-04-26T10:30:00Z")]
     pub last_check: Option<Timestamp>,
-}
-
-/// A file of the v1 object.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct V1File<'a> {
-    #[schema(example = "rsyslog.d/30-lab.conf")]
-    pub name: &'a str,
-}
-
-/// The files of the v1 object.
-#[derive(Debug)]
-pub struct V1Files<'a>(Option<&'a Files>);
-
-impl Serialize for V1Files<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let paths = self.0.map_or_else(Vec::new, Files::paths);
-        serializer.collect_seq(paths.iter().map(|name| V1File { name }))
-    }
 }
 
 impl<'a> V1Status<'a> {

@@ -148,7 +148,7 @@ async fn act(
     let state = receipt.state.as_deref();
     let present = state.filter(|state| !state.is_retired());
     let stored = match present {
-        Some(state) => stored_files(app, state).await?,
+        Some(state) => stored_files(&app.readers, state).await?,
         None => None,
     };
     let answer = ActAnswer {

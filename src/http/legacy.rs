@@ -37,7 +37,7 @@ pub async fn current(
         (wanted.max_by_key(|state| newness(state)).cloned(), board.size)
     };
     let stored = match &state {
-        Some(state) => stored_files(&app, state).await?,
+        Some(state) => stored_files(&app.readers, state).await?,
         None => None,
     };
     let body = match &state {

@@ -21,6 +21,7 @@ mod outcomes;
 mod overload;
 mod params;
 pub mod past;
+mod paths;
 mod position;
 mod prepared;
 mod problem;

@@ -11,7 +11,7 @@ use super::past::{annotations, episodes, reviews, timeline};
 use super::problem::{FieldProblem, NearName, Problem, ProblemBody};
 use super::respond::{JSON, Prepared};
 use super::route::Endpoint;
-use super::{dto, history, hosts, legacy, metrics, proofs, push, reports, status, system};
+use super::{dto, history, hosts, legacy, metrics, paths, proofs, push, reports, status, system};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use answers::{GroupSummary, Recorded, RecordedV1, Summary};
@@ -47,7 +47,7 @@ use utoipa_swagger_ui::Config;
     ),
     components(schemas(
         ProblemBody<'_>, FieldProblem, NearName, dto::StatusRow<'_>, dto::V1Status<'_>,
-        dto::V1File<'_>, dto::Counts, dto::RejectionRow, dto::Health, dto::Index<'_>,
+        paths::V1File<'_>, dto::Counts, dto::RejectionRow, dto::Health, dto::Index<'_>,
         dto::ReportReceipt<'_>, HistoryPage, HistoryItem, PipelineReport, CronReport, V1Report,
         Recorded, RecordedV1, Summary, GroupSummary, episodes::EpisodeAnswer,
         ReportedFile, V1ReportedFile, FileObject, PipelineBody, CronBody, V1Body,

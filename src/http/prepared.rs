@@ -2,7 +2,6 @@
 //! the host or the clock changes it; the whole is put together when somebody asks after a change. Rows
 //! with a long list of files are not kept, nor is a body that is large.
 
-use super::AppState;
 use super::dto::StatusRow;
 use super::flight::{Flight, Share};
 use super::problem::Problem;
@@ -11,6 +10,7 @@ use super::stored::stored_files;
 use crate::board::Board;
 use crate::domain::state::HostState;
 use crate::domain::time::{MINUTE, Timestamp};
+use crate::views::Readers;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 /// Bytes up to which a body with lists out of the database is kept until the next is asked for.
@@ -92,18 +92,17 @@ impl PreparedStatus {
     /// Brings the newest body up to the board and the clock; with the room in flight of one that is large.
     pub async fn renewed(
         &self,
-        app: &AppState,
-        version: u64,
-        now: Timestamp,
+        (board, readers): (&Board, &Readers),
+        flight: &Flight,
+        (version, now): (u64, Timestamp),
         wishes: &Wishes,
     ) -> Result<(Snapshot, Option<Arc<Share>>), Problem> {
         let (rows, version, position) = {
             let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(newest) = self.fresh(version, now) {
-                newest.body.make_for(wishes);
                 return Ok((newest, None));
             }
-            let (version, position) = renew(&mut rows, &app.board, now);
+            let (version, position) = renew(&mut rows, board, now);
             if rows.iter().all(|row| row.json.is_some()) {
                 let bytes = rows.iter().flat_map(|row| &row.json).map(|json| json.len() + 1);
                 let mut body = Rows::of(bytes.sum());
@@ -111,7 +110,6 @@ impl PreparedStatus {
                     body.take(row);
                 }
                 let newest = Snapshot::of(body, &rows, (version, position), now);
-                newest.body.make_for(wishes);
                 self.keep(newest.clone());
                 return Ok((newest, None));
             }
@@ -122,13 +120,13 @@ impl PreparedStatus {
         let mut body = Rows::default();
         for row in &rows {
             if !body.take(row) {
-                let stored = stored_files(app, &row.state).await?;
+                let stored = stored_files(readers, &row.state).await?;
                 body.push(&StatusRow::of(&row.state, stored.as_ref(), now));
             }
         }
         let newest = Snapshot::of(body, &rows, (version, position), now);
         let bytes = newest.body.make_for(wishes);
-        let share = newest.share(&app.lanes.flight).await?;
+        let share = newest.share(flight).await?;
         if bytes <= KEPT_BYTES {
             self.keep(newest.clone());
         }

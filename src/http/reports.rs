@@ -16,7 +16,7 @@ use crate::domain::report::{Report, Sender, Source};
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
 use crate::ingest::{self, Parsed, Refusal};
-use crate::recorder::{IdempotencyKey, Receipt, RecordError, Submission};
+use crate::recorder::{IdempotencyKey, QUEUE_MAX_BYTES, Receipt, RecordError, Submission};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -157,14 +157,14 @@ async fn record(
         let subjects = places.into_iter().map(|at| subject(&keys[at])).collect();
         return Err(reject(state, source, problem, subjects, keys.len()).await);
     }
-    let sent = Sent::of(&reports);
+    let (sent, bytes) = (Sent::of(&reports), waiting_bytes(&reports, body.len()));
     let submission = Submission {
         reports,
         sender: sender(request, state),
         create_hosts,
         key,
         push: None,
-        bytes: body.len(),
+        bytes,
     };
     let before = state.board.size();
     match state.recorder.record(submission).await {
@@ -225,6 +225,14 @@ pub(super) fn options(
     Ok((create, Some(key)))
 }
 
+/// What a submission takes while it waits, about: short lists of files are larger in memory than in the
+/// body. However large it is, it finds room where nothing else waits.
+fn waiting_bytes(reports: &[Report], body: usize) -> usize {
+    let files = |report: &Report| report.content.changed_files.as_ref().map_or(0, Files::weight);
+    let weight = body + reports.iter().map(files).sum::<usize>();
+    weight.min(QUEUE_MAX_BYTES / 2).max(body)
+}
+
 /// The long lists of files that a request has brought: its answer need not look them up.
 struct Sent(HashMap<ContentDigest, Arc<Content>>);
 
@@ -239,7 +247,7 @@ impl Sent {
         let sent = state.stored_files().and_then(|content| self.0.get(&content));
         match sent {
             Some(content) => Ok(content.changed_files.clone()),
-            None => Ok(stored_files(app, state).await?),
+            None => Ok(stored_files(&app.readers, state).await?),
         }
     }
 }

@@ -198,7 +198,13 @@ async fn every(
         (newest, None)
     } else {
         let of = app.clone();
-        let making = async move || of.status.renewed(&of, version, now, &wishes).await;
+        let making = async move || {
+            let (sources, flight) = ((&*of.board, &*of.readers), &of.lanes.flight);
+            let made = of.status.renewed(sources, flight, (version, now), &wishes);
+            let (newest, share) = made.await?;
+            newest.body.make_for(&wishes);
+            Ok((newest, share))
+        };
         app.lanes.work(Lane::Board, making).await?
     };
     let mut response = named(newest.body.answer(request, respond::JSON), newest.position);
@@ -219,7 +225,7 @@ async fn rows(
         let Hosts { at: now, states, position } = filter.hosts(&of).await?;
         let mut rows = Rows::default();
         for state in &states {
-            let stored = stored_files(&of, state).await?;
+            let stored = stored_files(&of.readers, state).await?;
             rows.push(&StatusRow::of(state, stored.as_ref(), now));
         }
         Ok((rows.end(), position))
@@ -259,7 +265,7 @@ pub async fn of_host(
         let looked = app.lanes.work(lane, async move || filter.hosts(&of).await);
         let Hosts { at, states, position } = looked.await?;
         let Some(state) = states.first() else { return Err(absent(&app, &key)) };
-        let stored = stored_files(&app, state).await?;
+        let stored = stored_files(&app.readers, state).await?;
         let row = StatusRow::of(state, stored.as_ref(), at);
         return Ok(named(respond::json(&request, &row), position));
     }
@@ -270,7 +276,7 @@ pub async fn of_host(
     let Some(state) = found.filter(|state| state.key == key && !state.is_retired()) else {
         return Err(absent(&app, &key));
     };
-    let stored = stored_files(&app, &state).await?;
+    let stored = stored_files(&app.readers, &state).await?;
     let row = StatusRow::of(&state, stored.as_ref(), app.now());
     Ok(named(respond::json(&request, &row), position))
 }

@@ -74,15 +74,13 @@ struct Table<'d, T, W> {
     cache: &'d Cache<i64, T, W>,
     sql: &'static str,
     read: fn(&dyn Columns) -> Result<T, Trouble>,
-    /// What the cache takes of it.
-    keep: fn(&T, &dyn Columns) -> Result<T, Trouble>,
+    /// What the cache takes of it, if that is not all.
+    keep: Option<Keep<T>>,
     /// Whether what the cache has is enough.
     is_enough: fn(&T) -> bool,
 }
 
-fn whole<T: Clone>(value: &T, _: &dyn Columns) -> Result<T, Trouble> {
-    Ok(value.clone())
-}
+type Keep<T> = fn(&T, &dyn Columns) -> Result<T, Trouble>;
 
 fn always<T>(_: &T) -> bool {
     true
@@ -124,18 +122,18 @@ impl Dictionary {
             let missing = || Trouble::damaged("a host has no name".into());
             Ok(HostKey::new(&row.text(1)?.ok_or_else(missing)?, &row.text(2)?.ok_or_else(missing)?))
         };
-        Table { cache: &self.caches.hosts, sql: HOSTS_BY_ID, read, keep: whole, is_enough: always }
+        Table { cache: &self.caches.hosts, sql: HOSTS_BY_ID, read, keep: None, is_enough: always }
     }
 
     fn contents_table(&self) -> Table<'_, Arc<Content>, ByBytes> {
         let (cache, sql) = (&self.caches.contents, CONTENTS_BY_ID);
-        Table { cache, sql, read: content, keep: kept, is_enough: is_whole }
+        Table { cache, sql, read: content, keep: Some(kept), is_enough: is_whole }
     }
 
     /// What is remembered of contents.
     fn kept_table(&self) -> Table<'_, Arc<Content>, ByBytes> {
         let read = |row: &dyn Columns| kept(&content(row)?, row);
-        Table { read, keep: whole, is_enough: always, ..self.contents_table() }
+        Table { read, keep: None, is_enough: always, ..self.contents_table() }
     }
 
     fn senders(&self) -> Table<'_, Arc<Sender>, UnitWeighter> {
@@ -146,7 +144,7 @@ impl Dictionary {
             cache: &self.caches.senders,
             sql: SENDERS_BY_ID,
             read,
-            keep: whole,
+            keep: None,
             is_enough: always,
         }
     }
@@ -154,7 +152,7 @@ impl Dictionary {
     fn runs_table(&self) -> Table<'_, Arc<Run>, UnitWeighter> {
         let read =
             |row: &dyn Columns| Ok(Arc::new(Run { run_id: row.text(1)?, run_url: row.text(2)? }));
-        Table { cache: &self.caches.runs, sql: RUNS_BY_ID, read, keep: whole, is_enough: always }
+        Table { cache: &self.caches.runs, sql: RUNS_BY_ID, read, keep: None, is_enough: always }
     }
 
     /// Turns narrow rows into entries, in the same order. A number that leads nowhere (a damaged
@@ -320,7 +318,8 @@ impl<T: Clone, W: Weighter<i64, T> + Clone> Table<'_, T, W> {
 
     fn learn(&self, known: &mut HashMap<i64, T>, row: &dyn Columns) -> Result<(), Trouble> {
         let (id, value) = (row.number(0)?, (self.read)(row)?);
-        self.cache.insert(id, (self.keep)(&value, row)?);
+        let keeps = self.keep.map(|keep| keep(&value, row)).transpose()?;
+        self.cache.insert(id, keeps.unwrap_or_else(|| value.clone()));
         known.insert(id, value);
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use super::writer::Writer;
 use crate::domain::course::Change;
-use crate::domain::files::{FileSet, FileSetDigest};
+use crate::domain::file_set::FileSet;
+use crate::domain::files::FileSetDigest;
 use crate::domain::line::{hex, unhex};
 use crate::domain::report::Source;
 use crate::files::trouble::Trouble;

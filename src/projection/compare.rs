@@ -3,7 +3,7 @@
 use super::fold::{Folded, Root, fold_host, roots};
 use crate::domain::content::ContentDigest;
 use crate::domain::course::Change;
-use crate::domain::files::FileSet;
+use crate::domain::file_set::FileSet;
 use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::report::Source;

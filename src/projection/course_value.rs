@@ -1,7 +1,7 @@
 //! A course as one value in the database: a JSON list. Sets of files are named by their numbers.
 
 use crate::domain::course::{Course, OpenEpisode, OpenSegment};
-use crate::domain::files::FileSet;
+use crate::domain::file_set::FileSet;
 use crate::domain::line::{hex, unhex};
 use crate::domain::report::Status;
 use crate::domain::time::Timestamp;

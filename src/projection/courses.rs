@@ -4,7 +4,7 @@
 use crate::domain::content::{Content, ContentDigest};
 use crate::domain::course::{Course, OpenEpisode, OpenSegment};
 use crate::domain::event::Event;
-use crate::domain::files::FileSet;
+use crate::domain::file_set::FileSet;
 use crate::domain::line::unhex;
 use crate::domain::place::Place;
 use crate::domain::report::{Kind, Run, Source, Status};

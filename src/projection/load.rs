@@ -8,7 +8,7 @@ use super::state_value::{ENTRIES_BY_ID, Named, StateValue};
 use super::tail::Tail;
 use super::writer::{PROJECTION, Pace, Writer};
 use crate::domain::course::Course;
-use crate::domain::files::FileSet;
+use crate::domain::file_set::FileSet;
 use crate::domain::names::HostKey;
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;

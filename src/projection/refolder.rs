@@ -3,7 +3,7 @@
 
 use crate::domain::content::ContentDigest;
 use crate::domain::course::{Change, Course};
-use crate::domain::files::FileSet;
+use crate::domain::file_set::FileSet;
 use crate::domain::line::unhex;
 use crate::domain::names::HostKey;
 use crate::domain::time::Timestamp;

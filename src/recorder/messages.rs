@@ -24,7 +24,7 @@ pub struct Submission {
     pub key: Option<IdempotencyKey>,
     /// What a push says beside its reports.
     pub push: Option<Push>,
-    /// Bytes of the body, for the queue's bound.
+    /// Bytes that it takes, about, for the queue's bound: of the body, or more.
     pub bytes: usize,
 }
 

@@ -1,7 +1,8 @@
 //! Long lists of files, which memory has no room for: read where somebody wants to see them.
 
 use crate::domain::content::ContentDigest;
-use crate::domain::files::{FileSet, Files};
+use crate::domain::file_set::FileSet;
+use crate::domain::files::Files;
 use crate::domain::line::hex;
 use crate::files::trouble::Trouble;
 use crate::ledger::rows::files_from_json;

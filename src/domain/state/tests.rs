@@ -1,8 +1,8 @@
 //! The fold against a plain reading of the contract (section 3), for any order of arrival.
 
 use super::*;
-use crate::domain::apply::{Host, hear};
-use crate::domain::files::ChangedFile;
+use crate::domain::apply::{Host, apply, hear};
+use crate::domain::files::{ChangedFile, Files};
 use crate::domain::surroundings::{Neighbours, Surroundings};
 use proptest::prelude::*;
 
@@ -155,7 +155,7 @@ fn check_any_order(all: &Placed) {
 
 fn paths(state: &Before) -> std::collections::BTreeSet<String> {
     let files = state.files.iter().flat_map(|content| &content.changed_files);
-    files.flat_map(|files| files.paths()).map(std::borrow::Cow::into_owned).collect()
+    files.flat_map(Files::paths).map(std::borrow::Cow::into_owned).collect()
 }
 
 proptest! {
@@ -188,4 +188,41 @@ fn the_newest_word_decides_whether_a_host_is_stale() {
     let (state, _) = fold_all(&vec![report(0, 86_400), report(100, 60)]);
     assert!(!state.is_stale(Timestamp(160 * SECOND)));
     assert!(state.is_stale(Timestamp(160 * SECOND + 1)));
+}
+
+#[test]
+fn a_state_has_no_long_list_of_files() {
+    let paths = (0..9_999).map(|at| format!("/etc/{}/{at}", "d".repeat(80)));
+    let files: Files = paths.map(|path| ChangedFile { path, detail: None }).collect();
+    let content = Content {
+        status: Some(Status::OutOfSync),
+        changed_files: Some(files),
+        max_age: Some(60),
+        ..Content::default()
+    };
+    let (digest, content) = (content.digest(), Arc::new(content));
+    let report = Report {
+        key: HostKey::new("g", "h"),
+        kind: Kind::Report,
+        source: Source::Pipeline,
+        reported_at: None,
+        kept: content.kept(digest),
+        content,
+        digest,
+        run: None,
+    };
+    let (mut state, mut changes) = (None, Vec::new());
+    let event = Event::of(&report, Place { time: Timestamp(0), id: 1 });
+    let host = Host { key: &report.key, id: 1 };
+    apply(&mut state, host, &[event], &mut changes);
+    let state = state.unwrap();
+    let contents = [&state.deployment, &state.files, &state.word].map(|word| word.clone().unwrap());
+    let weight: usize = contents.iter().map(|word| word.value.weight()).sum();
+    assert!(report.content.weight() > 800_000 && weight < 4_000, "{weight}");
+    assert_eq!(contents[0].value.digest(), digest);
+    assert_eq!(state.stored_files(), Some(digest));
+    assert_eq!(state.files_in_force().map(Content::files_count), Some(9_999));
+    let files = state.derive_course(None, 0, 0).files;
+    assert_eq!(files.stored().map(|(_, content)| content), Some(Some(digest)));
+    assert_eq!(files, report.content.file_set());
 }

@@ -1,6 +1,7 @@
 //! Every host as metrics, from the board: no query, whatever their number.
 
 use super::text::{Labels, Text};
+use crate::domain::content::Content;
 use crate::domain::report::{Source, Status};
 use crate::domain::state::HostState;
 use crate::domain::time::Timestamp;
@@ -32,7 +33,7 @@ pub fn write(text: &mut Text, hosts: &[Arc<HostState>], now: Timestamp) {
     }
     text.family("gitops_host_changed_files", "gauge", "Files that differ from Git.");
     for (state, labels) in hosts() {
-        let files = state.files_in_force().map_or(0, |content| content.files_count());
+        let files = state.files_in_force().map_or(0, Content::files_count);
         text.labelled(labels, None, files as i64);
     }
     text.family(

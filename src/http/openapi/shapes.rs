@@ -2,7 +2,7 @@
 //! tolerant than a derived one could be, and the line is written by the domain. Tests hold them
 //! together.
 
-use crate::http::dto::V1File;
+use crate::http::paths::V1File;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 

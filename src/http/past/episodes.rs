@@ -2,7 +2,7 @@
 
 use super::{Csv, Known, PastParams, PastQuery, Seconds};
 use crate::domain::cursor::{Cursor, filter_digest};
-use crate::domain::files::{FileSet, Joined};
+use crate::domain::file_set::{FileSet, Joined};
 use crate::domain::names::HostKey;
 use crate::domain::place::Place;
 use crate::domain::report::Source;

@@ -2,7 +2,7 @@
 //! and Status history (`step=`) take as they are.
 
 use super::{Known, PastParams, PastQuery, Seconds};
-use crate::domain::files::{FileSet, Joined};
+use crate::domain::file_set::{FileSet, Joined};
 use crate::domain::names::HostKey;
 use crate::domain::report::Status;
 use crate::domain::time::{SECOND, Timestamp};

@@ -2,7 +2,7 @@
 
 use crate::domain::content::ContentDigest;
 use crate::domain::course::{Change, Closing, OpenEpisode};
-use crate::domain::files::FileSet;
+use crate::domain::file_set::FileSet;
 use crate::domain::line::hex;
 use crate::domain::names::HostKey;
 use crate::domain::place::Place;

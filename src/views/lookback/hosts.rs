@@ -3,7 +3,8 @@
 use super::{HostChoice, Lookback, Past};
 use crate::domain::apply::{Host, hear};
 use crate::domain::course::{Change, Course};
-use crate::domain::files::{FileSet, FileSetDigest};
+use crate::domain::file_set::FileSet;
+use crate::domain::files::FileSetDigest;
 use crate::domain::names::HostKey;
 use crate::domain::review::Attributes;
 use crate::domain::state::HostState;
@@ -216,10 +217,12 @@ impl Lookback<'_> {
             let since = past.since.iter_mut().filter_map(Change::files_mut);
             for files in std::iter::once(&mut past.course.files).chain(since) {
                 let Some((digest, _)) = files.stored() else { continue };
-                if !found.contains_key(&digest) {
-                    found.insert(digest, look_up(self.connection, files).await?);
-                }
-                files.clone_from(&found[&digest]);
+                let set = match found.get(&digest) {
+                    Some(set) => set.clone(),
+                    None => look_up(self.connection, files).await?,
+                };
+                found.insert(digest, set.clone());
+                *files = set;
             }
         }
         Ok(())

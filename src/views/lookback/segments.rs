@@ -1,7 +1,7 @@
 //! The segments of a look back: as they are, or added up.
 
 use crate::domain::course::{Change, DAY, Segment, midnight};
-use crate::domain::files::FileSet;
+use crate::domain::file_set::FileSet;
 use crate::domain::report::Status;
 use crate::domain::review::Stretch;
 use crate::domain::time::Timestamp;
