@@ -1,7 +1,7 @@
 //! The product's figures, each as a ratio within one run. `scripts/bench` runs them and writes the
 //! report; what they mean: `benches/README.md`.
 //!
-//! `figures [--quick | --full] [--out FOLDER] [NAME…]`; `--list` names them.
+//! `figures [--quick | --full] [--seconds N] [--out FOLDER] [NAME…]`; `--list` names them.
 //!
 //! The server is the real one in a process of its own (this binary, started again with `--server`),
 //! on a real file; the load generator is this process, on the same machine.
@@ -18,7 +18,7 @@ use support::{pin, server};
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let (mut quick, mut full, mut names) = (false, false, Vec::new());
+    let (mut quick, mut full, mut seconds, mut names) = (false, false, None, Vec::new());
     let mut out = PathBuf::from("target/bench");
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -34,6 +34,7 @@ fn main() {
             }
             "--quick" => quick = true,
             "--full" => full = true,
+            "--seconds" => seconds = Some(arguments.next().unwrap().parse().unwrap()),
             "--out" => out = PathBuf::from(arguments.next().unwrap()),
             name => names.push(name.to_owned()),
         }
@@ -43,7 +44,7 @@ fn main() {
         std::process::exit(2);
     }
     std::fs::create_dir_all(&out).unwrap();
-    let plan = Plan::new(quick, full, out);
+    let plan = Plan::new(quick, full, seconds, out);
     let about = serde_json::json!({
         "plan": plan.name, "rounds": plan.rounds, "pinned": pin::manner(),
         "round_seconds": plan.time.as_secs_f64(), "sqlite": rusqlite::version(),

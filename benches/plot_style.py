@@ -1,12 +1,12 @@
 """How all plots look: small, readable on white and on black, the same bytes for the same figures."""
 
-import matplotlib
-
 GREY = "#808890"
 
 
 def use() -> None:
-    """Sets it, before matplotlib.pyplot is imported."""
+    """Sets it, before matplotlib.pyplot is imported. Whoever draws nothing does not need matplotlib."""
+    import matplotlib
+
     matplotlib.use("svg")
     matplotlib.rcParams.update({
         "svg.fonttype": "none",

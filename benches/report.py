@@ -20,7 +20,7 @@ import plot_style
 
 ORDER = (
     "ingest arrays latency pushgateway flask status history review start export proofs scrape "
-    "memory growth size"
+    "memory growth size beside"
 ).split()
 GREY = plot_style.GREY
 COLOURS = ["#2f81f7", "#d9822b", "#2da44e", "#a371f7", "#db61a2", "#808890"]
@@ -128,6 +128,18 @@ def verdict_line(verdict: dict) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def rule(texts: int, numbers: int) -> str:
+    """The line below a table's head."""
+    return "|" + "---|" * texts + "---:|" * numbers
+
+
+def table_lines(table: dict) -> list[str]:
+    texts = len(table["rows"][0][0])
+    lines = ["| " + " | ".join(table["head"]) + " |", rule(texts, len(table["head"]) - texts)]
+    lines += ["| " + " | ".join(row[0] + [number(value) for value in row[1]]) + " |" for row in table["rows"]]
+    return lines + [""]
+
+
 def figure_section(figure: dict, folder: str) -> list[str]:
     lines = [f"### {figure['name']}: {figure['title']}", ""]
     if figure["rows"]:
@@ -136,6 +148,8 @@ def figure_section(figure: dict, folder: str) -> list[str]:
             value = with_unit(median(row["values"]), row["unit"])
             lines.append(f"| {row['label']} | {value} | {spread(row['values'])} |")
         lines.append("")
+    for table in figure["tables"]:
+        lines += table_lines(table)
     for note in figure["notes"]:
         lines += [note, ""]
     for plot in figure["plots"]:

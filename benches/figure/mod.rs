@@ -1,6 +1,7 @@
 //! One file per figure.
 
 mod arrays;
+mod beside;
 mod export;
 mod flask;
 mod growth;
@@ -38,4 +39,5 @@ pub const ALL: &[Figure] = &[
     ("memory", memory::run),
     ("growth", growth::run),
     ("size", size::run),
+    ("beside", beside::run),
 ];

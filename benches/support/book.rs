@@ -11,6 +11,7 @@ pub struct Book {
     name: &'static str,
     title: String,
     rows: Vec<Row>,
+    tables: Vec<Table>,
     verdicts: Vec<Verdict>,
     plots: Vec<Plot>,
     notes: Vec<String>,
@@ -27,6 +28,15 @@ struct Row {
     label: String,
     unit: &'static str,
     values: Vec<f64>,
+}
+
+/// Measurements that are read side by side.
+#[derive(Serialize)]
+pub struct Table {
+    /// What the columns are.
+    pub head: Vec<&'static str>,
+    /// Each row: its texts, then its numbers.
+    pub rows: Vec<(Vec<String>, Vec<f64>)>,
 }
 
 /// A target, and the measurement that is held against it.
@@ -107,9 +117,18 @@ impl Book {
     pub fn new(name: &'static str, title: impl Into<String>) -> Self {
         let title = title.into();
         eprintln!("\n{name}: {title}");
-        let (rows, verdicts, plots, notes) = (vec![], vec![], vec![], vec![]);
-        let started = (Instant::now(), Ticks::now());
-        Self { name, title, rows, verdicts, plots, notes, seconds: 0.0, stolen: 0.0, started }
+        Self {
+            name,
+            title,
+            rows: vec![],
+            tables: vec![],
+            verdicts: vec![],
+            plots: vec![],
+            notes: vec![],
+            seconds: 0.0,
+            stolen: 0.0,
+            started: (Instant::now(), Ticks::now()),
+        }
     }
 
     /// A measured side: its rounds.
@@ -135,6 +154,11 @@ impl Book {
         eprintln!("  => {label:<61} {} ({sense} {bound}) {mark}", shown(values, unit));
         let against = against.into();
         self.verdicts.push(Verdict { label, against, unit, values: values.to_vec(), target });
+    }
+
+    /// Many measurements at once.
+    pub fn table(&mut self, table: Table) {
+        self.tables.push(table);
     }
 
     /// Curves.

@@ -19,6 +19,8 @@ pub struct Run {
     pub latencies: Vec<f64>,
     /// Part of the time that the generator's own thread was running: near 1, it was the limit.
     pub busy: f64,
+    /// Answers with a status other than 200.
+    pub refused: usize,
 }
 
 impl Run {
@@ -103,7 +105,8 @@ fn generate(load: Load, request: impl FnMut(u64, &mut Vec<u8>)) -> Run {
     let busy = pin::thread_time().saturating_sub(before).as_secs_f64() / seconds;
     let mut latencies = generator.latencies;
     latencies.sort_by(f64::total_cmp);
-    Run { per_second: latencies.len() as f64 / seconds, latencies, busy }
+    let refused = generator.refused;
+    Run { per_second: latencies.len() as f64 / seconds, latencies, busy, refused }
 }
 
 struct Generator<R> {
@@ -116,6 +119,7 @@ struct Generator<R> {
     next: u64,
     scratch: Vec<u8>,
     latencies: Vec<f64>,
+    refused: usize,
 }
 
 struct Connection {
@@ -149,6 +153,7 @@ impl<R: FnMut(u64, &mut Vec<u8>)> Generator<R> {
             next: 0,
             scratch: vec![0; 1 << 18],
             latencies: Vec::with_capacity(1 << 20),
+            refused: 0,
         };
         (0..load.connections).for_each(|at| generator.connect(at));
         generator
@@ -288,6 +293,7 @@ impl<R: FnMut(u64, &mut Vec<u8>)> Generator<R> {
         };
         let wanted = self.load.status.unwrap_or(status);
         assert_eq!(status, wanted, "a peer answered with another status");
+        self.refused += usize::from(status != 200);
         self.latencies.push(connection.due.elapsed().as_secs_f64() * 1e6);
         connection.in_flight = false;
         if !keeps {

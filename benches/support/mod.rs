@@ -3,6 +3,8 @@
 pub mod answer;
 pub mod bodies;
 pub mod book;
+pub mod bystander;
+pub mod client;
 pub mod data;
 pub mod load;
 pub mod pin;

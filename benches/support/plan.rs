@@ -11,6 +11,8 @@ pub struct Plan {
     pub rounds: usize,
     /// How long a load runs in each round.
     pub time: Duration,
+    /// How long something hostile goes on beside others; the quiet before it is half as long.
+    pub stretch: Duration,
     /// Rows of the databases for whatever must not depend on them.
     pub sizes: Vec<usize>,
     /// Rows of the database that "large" means.
@@ -22,16 +24,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan that the options ask for.
-    pub fn new(quick: bool, full: bool, out: PathBuf) -> Self {
+    /// The plan that the options ask for; `seconds`: another length of hostile stretches.
+    pub fn new(quick: bool, full: bool, seconds: Option<u64>, out: PathBuf) -> Self {
         let (small, middle, large) = (100_000, 1_000_000, 10_000_000);
         let mut plan = if quick {
-            let (time, sizes) = (Duration::from_millis(500), vec![small, middle]);
-            Self { name: "quick", rounds: 3, time, sizes, large: middle, middle: small, out }
+            let (time, stretch) = (Duration::from_millis(500), Duration::from_secs(5));
+            let (sizes, large, middle) = (vec![small, middle], middle, small);
+            Self { name: "quick", rounds: 3, time, stretch, sizes, large, middle, out }
         } else {
-            let (time, sizes) = (Duration::from_secs(2), vec![small, middle, large]);
-            Self { name: "whole", rounds: 7, time, sizes, large, middle, out }
+            let (time, stretch) = (Duration::from_secs(2), Duration::from_secs(20));
+            let sizes = vec![small, middle, large];
+            Self { name: "whole", rounds: 7, time, stretch, sizes, large, middle, out }
         };
+        if let Some(seconds) = seconds {
+            plan.stretch = Duration::from_secs(seconds);
+        }
         if full {
             plan.sizes.push(full_rows());
             plan.name = "full";

@@ -8,8 +8,9 @@ use clap::Parser;
 use gitops_status_server::commands::{serve, system_clock};
 use gitops_status_server::config::Cli;
 use gitops_status_server::http;
+use std::ffi::OsString;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Path that parses and validates a pipeline report, and stores nothing.
@@ -54,17 +55,35 @@ pub fn start(database: &Path) -> Service {
 /// Starts the product as it is shipped, without the routes to compare with: its memory and its start
 /// are its own.
 pub fn start_product(database: &Path) -> Service {
+    Service::start("/ready", |port| product(database, port, "error"))
+}
+
+/// The same, with a log of warnings and errors beside the database: [`log_of`].
+pub fn start_logged(database: &Path) -> Service {
+    let log = std::fs::File::options().create(true).append(true).open(log_of(database)).unwrap();
     Service::start("/ready", |port| {
-        let mut command = command(&["serve"], database);
-        command.args(["--api-host", "127.0.0.1", "--api-port", &port.to_string()]);
-        command.env("RUST_LOG", "error");
+        let mut command = product(database, port, "warn");
+        command.stdout(log.try_clone().unwrap()).stderr(log);
         command
     })
 }
 
-/// The release binary beside this bench.
-fn binary() -> &'static str {
-    env!("CARGO_BIN_EXE_gitops-status-server")
+/// Where a server's log is.
+pub fn log_of(database: &Path) -> PathBuf {
+    database.with_extension("log")
+}
+
+fn product(database: &Path, port: u16, log: &str) -> Command {
+    let mut command = command(&["serve"], database);
+    command.args(["--api-host", "127.0.0.1", "--api-port", &port.to_string()]);
+    command.env("RUST_LOG", log);
+    command
+}
+
+/// The release binary beside this bench, or the one that `BENCH_BINARY` names.
+fn binary() -> OsString {
+    let beside = || env!("CARGO_BIN_EXE_gitops-status-server").into();
+    std::env::var_os("BENCH_BINARY").unwrap_or_else(beside)
 }
 
 /// The release binary, for a subcommand on a database.
