@@ -4,7 +4,6 @@
 use crate::harness::pipeline_report;
 use crate::process::{Process, SERVE, binary, url};
 use std::path::Path;
-use std::process::Command;
 
 /// Stands before the C library: while the file `fail` is in the folder, every sync fails, once.
 const SHIM: &str = r#"
@@ -33,21 +32,10 @@ fn start_with_shim(folder: &Path) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
-fn with_shim(folder: &Path) -> Process {
-    let source = folder.join("shim.c");
-    std::fs::write(&source, SHIM).unwrap();
-    let shim = folder.join("shim.so");
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-    let mut compiler = Command::new(compiler);
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl");
-    assert!(compiler.status().expect("a C compiler is needed, as for SQLite").success());
-    Process::wrapped(folder, &format!("LD_PRELOAD='{}' exec \"$0\"", shim.display()))
-}
-
 #[test]
 fn a_sync_that_fails_ends_the_server_and_loses_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
-    let mut server = with_shim(folder.path());
+    let mut server = Process::preloaded(folder.path(), SHIM);
     let (first, second) = (
         pipeline_report("g", "h", "2026-04-26T10:00:00Z"),
         pipeline_report("g", "h", "2026-04-26T11:00:00Z"),

@@ -8,6 +8,7 @@
 mod ages;
 mod backup;
 mod batches;
+mod beside;
 mod bounds;
 mod checks;
 mod clock;

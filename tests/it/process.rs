@@ -142,6 +142,18 @@ impl Process {
         Self::serve(command, folder, &[])
     }
 
+    /// Serves with a library, made of this C source, before the C library. It needs the compiler that
+    /// SQLite needs anyway.
+    pub fn preloaded(folder: &Path, source: &str) -> Self {
+        let (text, library) = (folder.join("shim.c"), folder.join("shim.so"));
+        std::fs::write(&text, source).unwrap();
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+        let mut compiler = Command::new(compiler);
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&text).arg("-ldl");
+        assert!(compiler.status().expect("a C compiler is needed, as for SQLite").success());
+        Self::wrapped(folder, &format!("LD_PRELOAD='{}' exec \"$0\"", library.display()))
+    }
+
     fn serve(command: impl Fn() -> Command, folder: &Path, settings: &[(&str, &str)]) -> Self {
         // Another process may take the port between here and there: try again then.
         for _ in 0..5 {
