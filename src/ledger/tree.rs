@@ -46,7 +46,7 @@ pub struct TreeHead {
     pub signed: bool,
 }
 
-/// See [`Readers::tree_head`].
+/// The tree over everything committed so far, by whomever.
 pub async fn tree_head(connection: &mut SqliteConnection) -> Result<TreeHead, sqlx::Error> {
     let row = sqlx::query(HEAD).fetch_one(connection).await?;
     let size: i64 = row.try_get(1)?;
@@ -72,7 +72,7 @@ pub async fn note_signed(location: &Location) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// See [`Readers::prove`].
+/// The hashes that answer a question about a tree that is not larger than the present one.
 pub async fn prove(
     connection: &mut SqliteConnection,
     dictionary: &Dictionary,
