@@ -2,7 +2,7 @@
 //! recorded, and `at_least`, which waits for an entry.
 
 use crate::documents::operations;
-use crate::harness::{Answer, Server, check, pipeline_report};
+use crate::harness::{Answer, DEADLINE, Server, check, pipeline_report};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -275,8 +275,10 @@ fn an_entry_that_does_not_come_is_waited_for_one_second() {
 fn waiting_ends_with_the_entry_and_holds_nobody_up() {
     let server = server();
     let patient = |path: &str| {
+        let begun = Instant::now();
         loop {
             let answer = server.get(&asking(path, "at_least=5"));
+            assert!(begun.elapsed() < DEADLINE, "{path}: the entry is there, and nobody says so");
             if answer.status != 503 {
                 return known(&answer);
             }
