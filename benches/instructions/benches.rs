@@ -177,11 +177,11 @@ struct Reading {
 }
 
 impl Reading {
-    async fn open(work: &Work<'_>) -> Self {
+    fn open(work: &Work<'_>) -> Self {
         let path = work.folder.join(DATABASE);
         let location = Location::parse(&format!("sqlite://{}", path.display())).unwrap();
         let dictionary = Arc::new(Dictionary::default());
-        let loaded = Writer::look(&location, &dictionary).await.unwrap();
+        let loaded = Writer::look(&location, &dictionary).unwrap();
         let board = Board::default();
         board.replace(loaded.hosts, loaded.former, loaded.last_runs, loaded.size);
         let readers = Arc::new(Readers::new(&location, dictionary, 2, data::PATIENCE));
@@ -203,7 +203,7 @@ fn params(pairs: &[(&str, &str)]) -> Params {
 
 fn with_reading(work: &Work, task: impl AsyncFnOnce(&Reading)) {
     actix_web::rt::System::new().block_on(async {
-        let reading = Reading::open(work).await;
+        let reading = Reading::open(work);
         task(&reading).await;
         reading.readers.close().await;
     });
