@@ -83,7 +83,7 @@ pub const PLANTED: &[Planted] = &[
     Planted {
         name: "watermark-too-early",
         says: "the watermark moves past entries that no step has taken",
-        found_by: "kill",
+        found_by: "late",
         because: ANYTHING,
         edits: &[(
             "src/projection/plan.rs",

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Clients besides those that report late.
-const CLIENTS: usize = 2;
+const CLIENTS: usize = 4;
 /// Clients that report late.
 const LATE: usize = 2;
 const KILLS: usize = 5;
