@@ -1,6 +1,6 @@
 //! Questions that take long: thousands of filters in one URL, and wide ones, many at once.
 
-use super::{Beside, Noticed, ask_on, names};
+use super::{Beside, Noticed, ask_on, millis, names};
 use crate::figure::growth::copy_of;
 use crate::support::book::Target;
 use crate::support::{load, server};
@@ -30,11 +30,10 @@ pub fn many_hosts(beside: &mut Beside) {
         ask_on(FILTERING, server.port, end, |_, out| load::get(&path, out))
     });
     server.stop();
-    beside.row_of_excess(name, 200, &answers);
+    beside.row_of_others_than(200, name, &answers);
     // Nothing of it waits for a disk: what it takes is taken from a worker.
-    let took: Vec<_> = answers.iter().map(|answer| answer.millis).collect();
     let (label, target) = (format!("{name}: an answer"), Target::at_most(WORKER_MILLIS));
-    beside.book.verdict(label, "", "ms", &took, target);
+    beside.book.verdict(label, "", "ms", &millis(&answers), target);
     judge_small(beside, name, &noticed);
 }
 
