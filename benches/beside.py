@@ -9,6 +9,7 @@ FIGURE.json is target/bench/figures/beside.json after `scripts/bench beside`.
 
 import json
 import pathlib
+import re
 import sys
 
 from report import median, number, rule
@@ -22,7 +23,8 @@ P50_RATIO, P99_RATIO, WORST_MILLIS, REFUSED = 2, 5, 7, 9
 HEAD = """# Beside others
 
 Written by `benches/beside.py`; what is measured and how: [`README.md`](README.md), the figure `beside`. Each column is a build,
-measured by the same generator (`BENCH_BINARY=FILE scripts/bench --quick --seconds N beside`) on two processors:
+measured by the same generator (`BENCH_BINARY=FILE scripts/bench --quick --seconds N beside`) on two processors. "Busy": other work took most of them meanwhile, so that
+the quiet stretches were slow too, and ratios are smaller than on a free machine.
 
 """
 
@@ -96,7 +98,10 @@ def main() -> None:
         commit, what, path = sys.argv[1:]
         figure = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         runs = [run for run in runs if run["commit"] != commit] + [kept_of(commit, what, figure)]
-        KEPT.write_text(json.dumps(runs, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(runs, ensure_ascii=False, indent=1)
+        # Objects and lists that hold no others stand in one line each.
+        text = re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda plain: re.sub(r"\s*\n\s*", " ", plain[0]), text)
+        KEPT.write_text(text + "\n", encoding="utf-8")
     elif len(sys.argv) != 1:
         raise SystemExit(__doc__)
     lines = [f"- `{run['commit']}`: {run['what']} ({run['title']})" for run in runs]
