@@ -42,9 +42,9 @@ impl Trouble {
         code_of(&self.0).is_some_and(|code| code & 0xff == FULL)
     }
 
-    /// Whether it is about what is in the database, which others write might not meet.
-    pub fn is_about_contents(&self) -> bool {
-        self.is_constraint() || self.is_unreadable()
+    /// Whether it may be about what is in the database, so that something else can be written all the same.
+    pub fn may_be_the_contents(&self) -> bool {
+        !self.is_busy() && !self.is_full() && !self.is_lost_sync()
     }
 
     /// Whether what was to be written does not fit what is there.

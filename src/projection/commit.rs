@@ -58,23 +58,28 @@ impl Writer {
             let done = self.transact(&[&steps, &plan.steps]);
             return self.concluded(plan, done);
         }
-        let plan = self.plan(batch).map_err(CommitError::NotStored)?;
+        let plan = self.plan(batch).unwrap_or_else(|cause| self.nothing_to_project(&cause));
         let projects = !plan.steps.is_empty();
         let done = self.transact(&[&steps, &plan.steps]);
         let done = self.concluded(plan, done);
         match &done {
-            Err(CommitError::NotStored(cause)) if projects && cause.is_about_contents() => {
+            Err(CommitError::NotStored(cause)) if projects && cause.may_be_the_contents() => {
                 self.let_go();
                 if self.locked || matches!(self.has_moved(), Ok(true)) {
                     return done;
                 }
-                tracing::error!(error = %cause, "what was to be projected with a batch is left out; see `verify`");
-                // Until the next look around.
-                self.pace = Pace::default();
+                self.nothing_to_project(cause);
                 self.transact(&[&steps])
             }
             _ => done,
         }
+    }
+
+    fn nothing_to_project(&mut self, cause: &Trouble) -> Plan {
+        tracing::error!(error = %cause, "what was to be projected with a batch is left out; see `verify`");
+        // Until the next look around.
+        self.pace = Pace::default();
+        Plan::default()
     }
 
     fn append(&mut self, batch: &Batch) -> Result<Vec<Step>, Trouble> {

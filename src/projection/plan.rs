@@ -77,6 +77,17 @@ impl Writer {
         if plan.shares.is_empty() {
             return Ok(plan);
         }
+        match self.fill(&mut plan, first_new) {
+            Ok(()) => Ok(plan),
+            Err(error) => {
+                // Else the watermark would pass what is taken out.
+                self.given_up(plan);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&mut self, plan: &mut Plan, first_new: Option<u64>) -> Result<(), Trouble> {
         plan.shares.sort_unstable_by_key(|share| share.state.host_id);
         let first = self.tail.first().into_iter().chain(first_new).min();
         let watermark = first.map_or(self.appender.size, |first| first - 1);
@@ -98,7 +109,7 @@ impl Writer {
                 plan.refolds.push(Refold { generation, ..before.clone() });
             }
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// Notes that a plan is carried out.

@@ -1,6 +1,6 @@
 //! What is projected follows the history a little behind, and nobody notices.
 
-use crate::process::{Process, command, database, rows, run_with, url, while_open};
+use crate::process::{Process, command, database, rows, run_with, sql, url, while_open};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -163,4 +163,27 @@ fn while_nobody_can_write_the_newest_is_read_by_host_all_the_same() {
         let (code, review, said) = command(folder.path(), &args);
         assert!(code == 0 && review.contains("\"h\""), "{review} {said}");
     });
+}
+
+/// What is projected with a batch cannot even be prepared: there is too much behind the watermark, and
+/// a column is gone.
+#[test]
+fn a_damaged_projection_refuses_no_report() {
+    const MOST_BYTES: usize = 8 << 20;
+    const REPORT_BYTES: usize = 800_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::start(folder.path());
+    sql(&database(folder.path()), "ALTER TABLE file_set RENAME COLUMN digest TO gone");
+    let reports = MOST_BYTES / REPORT_BYTES + 4;
+    for number in 0..reports {
+        let file = |n: usize| format!("{number}-{n}-{}", "x".repeat(4000));
+        let files: Vec<String> = (0..REPORT_BYTES / 4000).map(file).collect();
+        let body =
+            json!({"server_group":"g","host":"a","status":"out_of_sync","changed_files":files});
+        let answer = server.post("/status/pipeline", &body);
+        assert_eq!(answer.status, 200, "report {number}");
+    }
+    let stored = rows(&database(folder.path()), "SELECT watermark, size FROM head");
+    assert_eq!(stored, [format!("0 {reports}")]);
+    assert!(server.stop().success());
 }
