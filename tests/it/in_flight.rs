@@ -155,10 +155,10 @@ fn answers_about_all_hosts_are_worked_out_beside_the_workers() {
     let (reached, held) = (Mutex::new(reached), Mutex::new(held));
     // Whether the next look at the clock is held up: an answer may look more than once.
     let armed = Arc::new(AtomicBool::new(false));
-    let hold = armed.clone();
+    let next = armed.clone();
     let server = Server::ticking(&[], None, move |_| {
         let beside = std::thread::current().name() == Some("tokio-rt-worker");
-        if beside && hold.swap(false, Ordering::SeqCst) {
+        if beside && next.swap(false, Ordering::SeqCst) {
             reached.lock().unwrap().send(()).unwrap();
             held.lock().unwrap().recv_timeout(DEADLINE).unwrap();
         }
