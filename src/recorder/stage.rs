@@ -4,6 +4,7 @@ use super::incoming::Results;
 use super::messages::{AHEAD_TOLERANCE, Receipt, RecordError, Submission};
 use super::task::Task;
 use crate::domain::apply::{Heard, Host, advance, hear};
+use crate::domain::course::{Change, Course};
 use crate::domain::event::Event;
 use crate::domain::line::Entry;
 use crate::domain::names::HostKey;
@@ -28,6 +29,10 @@ const KEY_LIFETIME: i64 = 7 * 24 * 3600 * SECOND;
 /// A host that a batch touches.
 struct Staged {
     state: Arc<HostState>,
+    /// The host's state before the batch, if it had any.
+    before: Option<Arc<HostState>>,
+    /// What its course has added, as long as each entry comes behind the one before.
+    changes: Option<Vec<Change>>,
     /// The places of its entries in the batch.
     first: usize,
     more: Vec<usize>,
@@ -49,6 +54,8 @@ pub(super) struct Stage<'t> {
     /// What reports of the submission that is folded just now may repeat, and those entries.
     twins: std::collections::HashMap<TwinKey, Vec<Twin>>,
     recorded: std::collections::HashMap<u64, Entry>,
+    /// Whether that was looked up for the whole submission, and not for the report alone.
+    looked_up: bool,
     /// Groupings that pushes of this batch have changed.
     pub(super) groupings: HashMap<Grouping, PushedGrouping>,
 }
@@ -67,6 +74,7 @@ impl<'t> Stage<'t> {
             arrays: Vec::new(),
             twins: std::collections::HashMap::new(),
             recorded: std::collections::HashMap::new(),
+            looked_up: false,
             groupings: HashMap::new(),
         }
     }
@@ -94,14 +102,21 @@ impl<'t> Stage<'t> {
     pub fn into_batch(self) -> Batch {
         let entries = self.entries;
         let mut derived = Derived::default();
-        for Staged { mut state, first, more } in self.hosts.into_values() {
+        for Staged { mut state, before, changes, first, more } in self.hosts.into_values() {
             let root = state.host_id;
-            let ours = std::iter::once(first).chain(more).map(|at| &entries[at]);
-            let mut heard: Vec<_> = ours.map(NewEntry::heard).collect();
-            let mut changes = Vec::new();
-            let late = advance(Arc::make_mut(&mut state), &mut heard, &mut changes);
+            let changes = changes.unwrap_or_else(|| {
+                // Several of one instant, or some that came late: from before the batch, an instant at a time.
+                let state = Arc::make_mut(&mut state);
+                state.course =
+                    before.map_or_else(|| Some(Course::default()), |before| before.course.clone());
+                let ours = std::iter::once(first).chain(more).map(|at| &entries[at]);
+                let mut heard: Vec<_> = ours.map(NewEntry::heard).collect();
+                let mut changes = Vec::new();
+                let late = advance(state, &mut heard, &mut changes);
+                derived.late.extend(late.map(|late| (root, late)));
+                changes
+            });
             derived.changes.extend(changes.into_iter().map(|change| (root, change)));
-            derived.late.extend(late.map(|late| (root, late)));
             derived.states.push(state);
         }
         let truth = Truth {
@@ -132,7 +147,10 @@ impl<'t> Stage<'t> {
         if !unknown.is_empty() {
             return Ok(Err(RecordError::UnknownHosts(unknown)));
         }
-        self.look_up_twins(submission.reports.iter())?;
+        self.looked_up = submission.reports.len() > 1;
+        if self.looked_up {
+            self.look_up_twins(submission.reports.iter())?;
+        }
         let before = self.entries.len();
         let mut receipts = Vec::with_capacity(submission.reports.len());
         for report in &submission.reports {
@@ -192,7 +210,8 @@ impl<'t> Stage<'t> {
         let found = self.find(&report.key);
         if let Some((name, state)) = &found
             && report.kind == Kind::Report
-            && let Some(twin) = self.find_twin(*name, state, report)
+            && may_repeat(report, state)
+            && let Some(twin) = self.find_twin(*name, state, report)?
         {
             return self.receipt_of(twin, state.clone());
         }
@@ -213,21 +232,31 @@ impl<'t> Stage<'t> {
         let (before, next_drift) =
             around.map_or((None, None), |around| (Some(around.before), around.next_drift));
         let judgement = HostState::judge(state.as_deref(), report, place, before.as_ref());
+        let before = state.clone();
         let mut state = state.map(Arc::unwrap_or_clone);
         let host = Host { key: &report.key, id: name };
         let next_drift = |_: &HostState| Ok::<_, Infallible>(next_drift);
         let Ok(heard) = hear(&mut state, host, event, next_drift);
-        let state = Arc::new(state.expect("a report was heard"));
-        let root = state.host_id;
-        let at = self.entries.len();
+        let mut state = state.expect("a report was heard");
+        let (root, at) = (state.host_id, self.entries.len());
+        let mut staged = self.hosts.remove(&state.key);
+        let changes =
+            staged.as_mut().map_or_else(|| Some(Vec::new()), |staged| staged.changes.take());
+        let changes = changes.and_then(|mut changes| {
+            let course = state.course.as_mut().filter(|course| course.is_before(place.time))?;
+            course.advance(&[event], &mut changes);
+            Some(changes)
+        });
         let hash = self.append(report, submission, place, judgement, (name, root), heard);
-        if let Some(staged) = self.hosts.get_mut(&state.key) {
-            staged.state = state.clone();
-            staged.more.push(at);
-        } else {
-            let staged = Staged { state: state.clone(), first: at, more: Vec::new() };
-            self.hosts.insert(state.key.clone(), staged);
-        }
+        let state = Arc::new(state);
+        let staged = match staged {
+            Some(mut staged) => {
+                staged.more.push(at);
+                Staged { state: state.clone(), changes, ..staged }
+            }
+            None => Staged { state: state.clone(), before, changes, first: at, more: Vec::new() },
+        };
+        self.hosts.insert(state.key.clone(), staged);
         Ok(Receipt {
             id: place.id,
             hash,
@@ -325,9 +354,14 @@ impl<'t> Stage<'t> {
     }
 
     /// The recorded (or just folded) entry that this report repeats.
-    fn find_twin(&self, name: i64, state: &HostState, report: &Report) -> Option<u64> {
-        if !may_repeat(report, state) {
-            return None;
+    fn find_twin(
+        &mut self,
+        name: i64,
+        state: &HostState,
+        report: &Report,
+    ) -> Result<Option<u64>, Trouble> {
+        if !self.looked_up {
+            self.look_up_twins(std::iter::once(report))?;
         }
         let stored = self.twins.get(&(name, report.source, report.reported_at));
         let stored = stored.into_iter().flatten();
@@ -344,7 +378,7 @@ impl<'t> Stage<'t> {
             };
             self.staged(state).find(repeated).map(|known| known.entry.id)
         };
-        stored.or_else(in_tail).or_else(folded)
+        Ok(stored.or_else(in_tail).or_else(folded))
     }
 
     /// The receipt of an entry that is there already.
