@@ -12,6 +12,7 @@ mod projector;
 mod pushes;
 mod queue;
 mod refolding;
+mod repeats;
 mod stage;
 mod task;
 mod watch;

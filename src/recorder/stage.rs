@@ -17,17 +17,17 @@ use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::tree::Hash;
 use crate::files::Trouble;
 use crate::ledger::{KeyRecord, NewEntry, PushedGrouping, Truth};
-use crate::projection::{Batch, Derived, Names, Twin, TwinKey, repeats};
+use crate::projection::{Batch, Derived, Names, Twin, TwinKey};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
 /// How long an Idempotency-Key is remembered, in microseconds.
-const KEY_LIFETIME: i64 = 7 * 24 * 3600 * SECOND;
+pub(super) const KEY_LIFETIME: i64 = 7 * 24 * 3600 * SECOND;
 
 /// A host that a batch touches.
-struct Staged {
+pub(super) struct Staged {
     state: Arc<HostState>,
     /// The host's state before the batch, if it had any.
     before: Option<Arc<HostState>>,
@@ -43,19 +43,19 @@ pub(super) struct Stage<'t> {
     pub(super) task: &'t mut Task,
     /// When the submissions came that are folded just now.
     pub(super) received_at: Timestamp,
-    hosts: HashMap<HostKey, Staged>,
+    pub(super) hosts: HashMap<HostKey, Staged>,
     new_hosts: Vec<(i64, HostKey)>,
-    entries: Vec<NewEntry>,
+    pub(super) entries: Vec<NewEntry>,
     /// Where the lines of entries are written, one after the other, to be hashed.
     line: Vec<u8>,
-    keys: Vec<KeyRecord>,
+    pub(super) keys: Vec<KeyRecord>,
     /// What came in one array: its first entry, and how many.
-    arrays: Vec<(u64, usize)>,
+    pub(super) arrays: Vec<(u64, usize)>,
     /// What reports of the submission that is folded just now may repeat, and those entries.
-    twins: std::collections::HashMap<TwinKey, Vec<Twin>>,
-    recorded: std::collections::HashMap<u64, Entry>,
+    pub(super) twins: std::collections::HashMap<TwinKey, Vec<Twin>>,
+    pub(super) recorded: std::collections::HashMap<u64, Entry>,
     /// Whether that was looked up for the whole submission, and not for the report alone.
-    looked_up: bool,
+    pub(super) looked_up: bool,
     /// Groupings that pushes of this batch have changed.
     pub(super) groupings: HashMap<Grouping, PushedGrouping>,
 }
@@ -198,7 +198,7 @@ impl<'t> Stage<'t> {
         Some((name, staged.unwrap_or(state)))
     }
 
-    fn state(&self, key: &HostKey) -> Option<Arc<HostState>> {
+    pub(super) fn state(&self, key: &HostKey) -> Option<Arc<HostState>> {
         self.find(key).map(|(_, state)| state)
     }
 
@@ -210,7 +210,7 @@ impl<'t> Stage<'t> {
         let found = self.find(&report.key);
         if let Some((name, state)) = &found
             && report.kind == Kind::Report
-            && may_repeat(report, state)
+            && Self::may_repeat(report, state)
             && let Some(twin) = self.find_twin(*name, state, report)?
         {
             return self.receipt_of(twin, state.clone());
@@ -325,115 +325,11 @@ impl<'t> Stage<'t> {
     }
 
     /// The entries of a host in this batch.
-    fn staged(&self, state: &HostState) -> impl Iterator<Item = &NewEntry> {
+    pub(super) fn staged(&self, state: &HostState) -> impl Iterator<Item = &NewEntry> {
         let staged = self.hosts.get(&state.key);
         let entries = staged
             .into_iter()
             .flat_map(|staged| std::iter::once(staged.first).chain(staged.more.iter().copied()));
         entries.map(|at| &self.entries[at])
-    }
-
-    /// Looks up at once what reports may repeat: none in the usual case.
-    pub(super) fn look_up_twins<'r>(
-        &mut self,
-        reports: impl Iterator<Item = &'r Report>,
-    ) -> Result<(), Trouble> {
-        let doubtful = |report: &'r Report| {
-            let (name, state) = self.find(&report.key)?;
-            may_repeat(report, &state).then_some((name, report))
-        };
-        let doubtful: Vec<_> = reports.filter_map(doubtful).collect();
-        self.twins.clear();
-        self.recorded.clear();
-        if !doubtful.is_empty() {
-            self.twins = self.task.writer.twins(&doubtful)?;
-            let ids: Vec<u64> = self.twins.values().flatten().map(|twin| twin.id).collect();
-            self.recorded = self.task.writer.entries(&ids)?;
-        }
-        Ok(())
-    }
-
-    /// The recorded (or just folded) entry that this report repeats.
-    fn find_twin(
-        &mut self,
-        name: i64,
-        state: &HostState,
-        report: &Report,
-    ) -> Result<Option<u64>, Trouble> {
-        if !self.looked_up {
-            self.look_up_twins(std::iter::once(report))?;
-        }
-        let stored = self.twins.get(&(name, report.source, report.reported_at));
-        let stored = stored.into_iter().flatten();
-        let stored = stored.filter(|twin| repeats(report, &twin.content, twin.run.as_deref()));
-        let stored = stored.map(|twin| twin.id).min();
-        let in_tail = || self.task.writer.twin_in_tail(state.host_id, name, report);
-        let folded = || {
-            let repeated = |NewEntry { entry, host_id, .. }: &&NewEntry| {
-                let timed = report.reported_at.is_none() || entry.reported_at == report.reported_at;
-                *host_id == name
-                    && entry.source == Some(report.source)
-                    && timed
-                    && repeats(report, &entry.content, entry.run.as_deref())
-            };
-            self.staged(state).find(repeated).map(|known| known.entry.id)
-        };
-        Ok(stored.or_else(in_tail).or_else(folded))
-    }
-
-    /// The receipt of an entry that is there already.
-    fn receipt_of(&mut self, id: u64, state: Arc<HostState>) -> Result<Receipt, Trouble> {
-        let folded = self.entries.iter().find(|known| known.entry.id == id);
-        let entry = match (folded, self.recorded.remove(&id)) {
-            (Some(known), _) => Some(known.entry.clone()),
-            (None, Some(entry)) => Some(entry),
-            (None, None) => self.task.writer.entries(&[id])?.remove(&id),
-        };
-        let missing = || Trouble::damaged(format!("entry {id} is missing"));
-        let entry = entry.ok_or_else(missing)?;
-        Ok(Receipt {
-            id,
-            hash: entry.leaf_hash(&self.task.origin),
-            duplicate: true,
-            judgement: Judgement { late: entry.late, transition: entry.transition },
-            ahead: false,
-            state,
-        })
-    }
-
-    /// The body's digest and the ids of a remembered key.
-    fn known_key(&mut self, token: &str, key: &str) -> Result<Option<(String, Vec<u64>)>, Trouble> {
-        let folded = self.keys.iter().find(|known| known.token == token && known.key == key);
-        if let Some(known) = folded {
-            return Ok(Some((known.body.clone(), known.ids.clone())));
-        }
-        let stored = self.task.writer.key(token, key)?;
-        let oldest = Timestamp(self.received_at.0 - KEY_LIFETIME);
-        Ok(stored.filter(|(.., at)| *at >= oldest).map(|(body, ids, _)| (body, ids)))
-    }
-
-    fn replay(&mut self, ids: &[u64]) -> Result<Vec<Receipt>, Trouble> {
-        self.recorded = self.task.writer.entries(ids)?;
-        let mut receipts = Vec::with_capacity(ids.len());
-        for id in ids {
-            let folded = self.entries.iter().find(|known| known.entry.id == *id);
-            let key = match folded {
-                Some(known) => Some(known.entry.key.clone()),
-                None => self.recorded.get(id).map(|entry| entry.key.clone()),
-            };
-            let state = key.and_then(|key| self.state(&key));
-            let missing = || Trouble::damaged(format!("entry {id} is missing"));
-            receipts.push(self.receipt_of(*id, state.ok_or_else(missing)?)?);
-        }
-        Ok(receipts)
-    }
-}
-
-/// Whether there may be an entry that a report repeats. A time later than any sent before cannot be a
-/// repetition: no look-up in the usual case.
-fn may_repeat(report: &Report, state: &HostState) -> bool {
-    match report.reported_at {
-        Some(time) => Some(time) <= state.max_reported_at,
-        None => report.source == Source::Import,
     }
 }
