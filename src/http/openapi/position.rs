@@ -31,7 +31,8 @@ fn describe(operation: &mut Operation) {
                  to it: an `id` of a receipt, or the `Gitops-Position` of another answer";
     let parameter = ParameterBuilder::new().name(AT_LEAST).parameter_in(ParameterIn::Query);
     let parameter = parameter.required(Required::False).description(Some(about));
-    let parameter = parameter.schema(Some(u64::schema())).example(Some(json!(4)));
+    // Swagger UI sends the example by itself: one that no server has to wait for.
+    let parameter = parameter.schema(Some(u64::schema())).example(Some(json!(0)));
     operation.parameters.get_or_insert_default().push(parameter.build().into());
     let answers = &mut operation.responses.responses;
     for (status, answer) in answers.iter_mut() {
