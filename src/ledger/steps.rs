@@ -41,7 +41,8 @@ const INSERT_REJECTIONS: &str = "INSERT INTO rejection (time, source, server_gro
      SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)";
 const FORGET_REJECTIONS: &str =
     "DELETE FROM rejection WHERE id <= (SELECT max(id) FROM rejection) - ?";
-const INSERT_SUBTREES: &str = "INSERT INTO subtree (level, n, hash) \
+/// Subtrees that are complete.
+pub const INSERT_SUBTREES: &str = "INSERT INTO subtree (level, n, hash) \
      SELECT value->>0, value->>1, value->>2 FROM json_each(?)";
 /// How far the history goes, and the tree as it is now. A history that does not go on without a hole where
 /// it ended (`?1`) up to there (`?2`) gives a NULL, which is refused: no trigger looks at the recorder's rows

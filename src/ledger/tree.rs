@@ -11,6 +11,7 @@ use crate::files::threads::Progress;
 use crate::files::trouble::Trouble;
 use crate::ledger::dictionary::Dictionary;
 use crate::ledger::rows::{NarrowEntry, PACKED_COLUMNS, hash8, unpack};
+use crate::ledger::steps::INSERT_SUBTREES;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 use std::sync::{Arc, LazyLock};
@@ -24,8 +25,6 @@ const SIGNED: &str = "UPDATE head SET signed = 1";
 const STATE: &str = "SELECT origin, size, tree_size, frontier FROM head";
 const SUBTREES: &str = "SELECT group_concat(hash, '') FROM \
      (SELECT hash FROM subtree WHERE level = $1 AND n >= $2 AND n < $3 ORDER BY n)";
-const KEEP: &str = "INSERT INTO subtree (level, n, hash) \
-     SELECT value->>0, value->>1, value->>2 FROM json_each($1)";
 const BUILT: &str = "UPDATE head SET tree_size = $1, frontier = $2";
 /// Rows of a stretch of ids, packed.
 static ROWS: LazyLock<String> = LazyLock::new(|| {
@@ -259,7 +258,7 @@ async fn step(
     let rows = kept.iter().map(|(node, hash)| (node.level, node.n, hex(&hash.0)));
     let rows =
         serde_json::to_string(&rows.collect::<Vec<_>>()).expect("texts and numbers are JSON");
-    sqlx::query(KEEP).bind(rows).execute(&mut *transaction).await?;
+    sqlx::query(INSERT_SUBTREES).bind(rows).execute(&mut *transaction).await?;
     transaction.commit().await
 }
 

@@ -16,7 +16,6 @@ use crate::ledger::batch::CommitError;
 use crate::ledger::steps::{Step, Value};
 use std::sync::Arc;
 
-const UNLIST: &str = "DELETE FROM refold WHERE host_id = ?";
 /// What a stretch held before: segments that begin in it, episodes that begin in it, and what the
 /// episode that was open before it knew of it.
 const CLEAR_SEGMENTS: &str = "DELETE FROM segment WHERE host_id IN (SELECT value FROM json_each(?)) \
@@ -118,7 +117,7 @@ impl Writer {
                     plan.refolds.push(refold);
                     return Ok(None);
                 }
-                plan.steps.push(Step { text: UNLIST, values: vec![root.into()] });
+                plan.steps.push(steps::unlist(root));
                 plan.unlisted.push(root);
                 Ok(Some(state))
             }

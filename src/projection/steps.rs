@@ -16,7 +16,7 @@ const WATERMARK: &str = "UPDATE head SET watermark = ?";
 const RENAME_FORMER: &str = "UPDATE host_alias SET root_id = ?2 WHERE root_id = ?1";
 const RENAME: &str = "INSERT INTO host_alias (host_id, root_id) VALUES (?1, ?2)";
 const FORGET_STATE: &str = "DELETE FROM current_state WHERE host_id = ?";
-const FORGET_REFOLD: &str = "DELETE FROM refold WHERE host_id = ?";
+const UNLIST: &str = "DELETE FROM refold WHERE host_id = ?";
 
 /// Takes entries into the index of hosts: what speaks of status or files apart from what only confirms.
 fn index<'a>(entries: impl Iterator<Item = &'a TailEntry>) -> impl Iterator<Item = Step> {
@@ -64,13 +64,18 @@ pub fn keep_states(states: &[(&HostState, u64)]) -> Option<Step> {
     Step::insert(WRITE_STATES, &states.iter().map(row).collect::<Vec<_>>())
 }
 
+/// Says that a host is not folded anew any more.
+pub fn unlist(host: i64) -> Step {
+    Step::new(UNLIST, [host.into()])
+}
+
 /// Lets the entries of a name fold into another host.
 pub fn rename(old: i64, new: i64) -> [Step; 4] {
     [
         Step::new(RENAME_FORMER, [old.into(), new.into()]),
         Step::new(RENAME, [old.into(), new.into()]),
         Step::new(FORGET_STATE, [old.into()]),
-        Step::new(FORGET_REFOLD, [old.into()]),
+        unlist(old),
     ]
 }
 

@@ -1,8 +1,8 @@
 //! What writes. One process has one [`Writer`], and only the recorder holds it.
 //!
 //! `load` reads what the recorder starts from, `lookups` what it asks while it folds; `commit` appends a
-//! batch to the ledger, and with it `projection` writes parts of the `tail`, what lies behind the
-//! watermark; `refolds` folds hosts anew to whom something came late. All of it goes through one
+//! batch to the ledger, and in the same transaction writes the parts of the `tail` (what lies behind the
+//! watermark) that `plan` names; `refolds` writes the steps of hosts that are folded anew. All of it goes through one
 //! connection on the caller's thread. Any error in a transaction closes it; the next use opens a new one.
 
 use super::refolder::Refold;
